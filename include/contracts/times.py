@@ -1,0 +1,29 @@
+"""Event times as the contract writes them, one at a time.
+
+The form is YYYY-MM-DDTHH:MM:SS, with a blank instead of T if need be, up to six digits of a
+second, and Z or an offset of hours and minutes; UTC where there is none.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+ISO8601_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+ISO8601 = re.compile(ISO8601_PATTERN)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_iso8601(text: str) -> int:
+    """Return epoch microseconds.
+
+    Raises:
+        ValueError: the text is of another form or names no real instant.
+    """
+    if not ISO8601.fullmatch(text):
+        raise ValueError(f"{text!r} is not YYYY-MM-DDTHH:MM:SS[.ffffff][Z|+HH:MM]")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    elapsed = moment - EPOCH
+    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds

@@ -1,0 +1,17 @@
+"""The one place that configures logging; only entry points call it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+
+def configure_logging(level: int = logging.INFO) -> None:
+    """Log to standard error, one line a message, times in UTC; libraries only from warnings up."""
+    logging.Formatter.converter = time.gmtime
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
+    )
+    for noisy in ("py4j", "urllib3", "httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""Data quality: Great Expectations suites on the served hour and on its ledger and balance."""

@@ -1,0 +1,82 @@
+"""The verdict of an hour from what was measured. Pure: no clock, no service.
+
+PROVED when everything is equal; otherwise REPAIRED where repair is allowed, since the exact
+rows are written and read back before this is asked, and DRIFTED where it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from include.reconcile.types import (
+    DRIFTED,
+    PROVED,
+    REPAIRED,
+    Difference,
+    Differences,
+    Judgement,
+    PartitionBalance,
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that an hour's verdict depends on.
+
+    as_they_came: recount against base and deltas. exact: recount against the base's sealed rows, None where
+    there is no base or deltas came after it. base_digest: (certified, found), None where there is no base.
+    """
+
+    repair_allowed: bool
+    balances: tuple[PartitionBalance, ...]
+    findings: tuple[str, ...]
+    as_they_came: Differences
+    exact: Differences | None
+    base_digest: tuple[str, str] | None
+    events_as_they_came: int
+
+
+def judge(measured: Measured) -> Judgement:
+    """Return the verdict, its reasons and the differing cells."""
+    reasons = list(measured.findings)
+    reasons += [
+        f"partition {b.partition} does not balance: {b.offsets} offsets, {b.this_hour} of this hour, "
+        f"{b.other_hours} of others, {b.rejected} rejected, {b.non_records} non-records"
+        for b in measured.balances
+        if not b.holds
+    ]
+    balanced = sum(balance.this_hour for balance in measured.balances)
+    if balanced != measured.events_as_they_came:
+        reasons.append(f"{measured.events_as_they_came} events of this hour were read, its ranges hold {balanced}")
+    differences = _together(measured.as_they_came, measured.exact)
+    if differences.total:
+        reasons.append(
+            f"served figures differ in {differences.total} cells: {differences.missing} missing, "
+            f"{differences.excess} excess, {differences.mismatched} mismatched"
+        )
+    if measured.base_digest is not None and measured.base_digest[0] != measured.base_digest[1]:
+        reasons.append("the sealed rows are not those that were certified")
+    if not reasons:
+        return Judgement(PROVED, "equal at once")
+    return Judgement(REPAIRED if measured.repair_allowed else DRIFTED, "; ".join(reasons), differences)
+
+
+def _together(first: Differences, second: Differences | None) -> Differences:
+    """Both comparisons' cells, one that differs in both once."""
+    if second is None or not second.total:
+        return first
+    if not first.total:
+        return second
+    listed = {_key(cell) for cell in first.cells}
+    further = tuple(cell for cell in second.cells if _key(cell) not in listed)
+    counts = [sum(cell.kind == kind for cell in further) for kind in ("missing", "excess", "mismatched")]
+    return Differences(
+        first.missing + counts[0],
+        first.excess + counts[1],
+        first.mismatched + counts[2],
+        first.cells + further,
+    )
+
+
+def _key(cell: Difference) -> tuple[object, ...]:
+    return cell.cube, cell.window_start, cell.dimensions

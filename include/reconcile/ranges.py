@@ -1,0 +1,140 @@
+"""Which offsets are read for which hour: pure functions over ledger rows.
+
+A range is always made of whole ledger rows, so that its counts can be held against theirs.
+Ranges closer than NEAR_OFFSETS are joined, because a Spark batch read takes one range a
+partition: every further range is a further read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from include.reconcile.types import HOUR, OffsetRange, Segment, as_utc, epoch
+from include.streaming.ledger import LedgerRow
+
+NEAR_OFFSETS = 50_000
+MOST_READS = 8
+
+
+def first_readable(row: LedgerRow) -> int:
+    """Return the first offset of a row that was not lost to expiry."""
+    return max(row.start_offset, row.lost_to)
+
+
+def by_partition(rows: Iterable[LedgerRow]) -> dict[int, list[LedgerRow]]:
+    """Return the rows of each partition in offset order; rows that span no offset are left out."""
+    grouped: dict[int, list[LedgerRow]] = defaultdict(list)
+    for row in rows:
+        if row.end_offset > row.start_offset:
+            grouped[row.partition].append(row)
+    return {p: sorted(grouped[p], key=lambda r: (r.start_offset, r.end_offset)) for p in sorted(grouped)}
+
+
+def chain_faults(rows: dict[int, list[LedgerRow]]) -> list[str]:
+    """Return a sentence for each hole and overlap of the valid ledger."""
+    faults = []
+    for partition, ordered in rows.items():
+        for before, after in zip(ordered, ordered[1:], strict=False):
+            if after.start_offset == before.end_offset:
+                continue
+            kind = "hole" if after.start_offset > before.end_offset else "overlap"
+            low, high = sorted((before.end_offset, after.start_offset))
+            faults.append(
+                f"ledger {kind} in partition {partition}, offsets {low} to {high}, "
+                f"between batches {before.batch} and {after.batch}"
+            )
+    return faults
+
+
+def holds_hour(row: LedgerRow, hour: datetime, kafka_range: OffsetRange | None) -> bool:
+    """Whether a row may hold records of the hour: by its event hours, its Kafka times, or Kafka's own index."""
+    if any(as_utc(listed) == hour for listed in row.hours):
+        return True
+    if row.end_offset - row.start_offset > row.non_records:
+        start_ms, end_ms = epoch(hour) * 1000, epoch(hour + HOUR) * 1000
+        if row.kafka_time_min < end_ms and row.kafka_time_max >= start_ms:
+            return True
+    return (
+        kafka_range is not None
+        and row.start_offset < kafka_range.end
+        and row.end_offset > kafka_range.start
+    )
+
+
+def join(ranges: Iterable[OffsetRange], near: int = NEAR_OFFSETS, most: int = MOST_READS) -> list[OffsetRange]:
+    """Join ranges of a partition that are closer than `near` offsets, then the nearest until `most` are left."""
+    grouped: dict[int, list[OffsetRange]] = defaultdict(list)
+    for item in sorted(ranges):
+        last = grouped[item.partition][-1] if grouped[item.partition] else None
+        if last is not None and item.start - last.end < near:
+            grouped[item.partition][-1] = OffsetRange(item.partition, last.start, max(last.end, item.end))
+        else:
+            grouped[item.partition].append(item)
+    for joined in grouped.values():
+        while len(joined) > most:
+            at = min(range(len(joined) - 1), key=lambda i: joined[i + 1].start - joined[i].end)
+            joined[at : at + 2] = [OffsetRange(joined[at].partition, joined[at].start, joined[at + 1].end)]
+    return [item for partition in sorted(grouped) for item in grouped[partition]]
+
+
+def hour_ranges(
+    rows: dict[int, list[LedgerRow]], hour: datetime, kafka_ranges: dict[int, OffsetRange]
+) -> list[OffsetRange]:
+    """Return the joined ranges that the recount of an hour reads."""
+    needed = [
+        OffsetRange(partition, first_readable(row), row.end_offset)
+        for partition, ordered in rows.items()
+        for row in ordered
+        if first_readable(row) < row.end_offset and holds_hour(row, hour, kafka_ranges.get(partition))
+    ]
+    return join(needed)
+
+
+def segments(rows: dict[int, list[LedgerRow]], ranges: Sequence[Sequence[OffsetRange]]) -> list[list[Segment]]:
+    """Cut each hour's ranges where any other hour's begin or end, so that hours of a run share what is read.
+
+    Returns one list of segments for each list of ranges; a segment that several hours need is equal in each.
+    """
+    cuts: dict[int, set[int]] = defaultdict(set)
+    for listed in ranges:
+        for item in listed:
+            cuts[item.partition] |= {item.start, item.end}
+    ordered = {partition: sorted(found) for partition, found in cuts.items()}
+    made: dict[OffsetRange, Segment] = {}
+    result = []
+    for listed in ranges:
+        parts = [
+            OffsetRange(item.partition, low, high)
+            for item in listed
+            for low, high in zip(ordered[item.partition], ordered[item.partition][1:], strict=False)
+            if item.start <= low and high <= item.end
+        ]
+        for part in parts:
+            if part not in made:
+                made[part] = _segment(rows[part.partition], part)
+        result.append([made[part] for part in parts])
+    return result
+
+
+def _segment(ordered: list[LedgerRow], part: OffsetRange) -> Segment:
+    first = bisect_left(ordered, part.start, key=first_readable)
+    inside = []
+    for row in ordered[first:]:
+        if row.start_offset >= part.end:
+            break
+        inside.append(row)
+    hours: dict[int, int] = defaultdict(int)
+    for row in inside:
+        for hour, events in zip(row.hours, row.hour_events, strict=True):
+            hours[epoch(hour)] += events
+    return Segment(
+        range=part,
+        accepted=sum(row.accepted for row in inside),
+        rejected=sum(row.rejected for row in inside),
+        late=sum(row.late for row in inside),
+        non_records=sum(row.non_records for row in inside),
+        hours=dict(sorted(hours.items())),
+    )

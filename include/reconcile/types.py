@@ -1,0 +1,172 @@
+"""The nouns of a reconciliation, as they travel between its steps. Hours are aware datetimes in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+HOUR = timedelta(hours=1)
+PROVED, REPAIRED, DRIFTED, UNPROVABLE, OPEN = "PROVED", "REPAIRED", "DRIFTED", "UNPROVABLE", "OPEN"
+CERTIFYING = (PROVED, REPAIRED)
+FAILING = (DRIFTED, UNPROVABLE)
+MISSING, EXCESS, MISMATCHED = "missing", "excess", "mismatched"
+
+
+class ReconcileError(RuntimeError):
+    """A reconciliation cannot go on; the message names stream and hour and says what to do."""
+
+
+class CertificateChangedError(ReconcileError):
+    """Another run certified an hour meanwhile; this run's judgement of it is void. Starting over is safe."""
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return an aware datetime in UTC; a naive one is taken as UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def epoch(moment: datetime) -> int:
+    """Return epoch seconds."""
+    return int(as_utc(moment).timestamp())
+
+
+def from_epoch(seconds: int) -> datetime:
+    """Return the aware datetime of epoch seconds."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+@dataclass(frozen=True, order=True)
+class OffsetRange:
+    """Offsets [start, end) of one partition."""
+
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets it spans."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A range made of whole ledger rows, and what the ledger says of it; hours: epoch second -> events."""
+
+    range: OffsetRange
+    accepted: int
+    rejected: int
+    late: int
+    non_records: int
+    hours: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate in force, as far as a seal needs it."""
+
+    frontier: int
+    seal: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class HourPlan:
+    """What is to be read for an hour, or the verdict that reading cannot change."""
+
+    run: str
+    stream: str
+    hour: datetime
+    seal: int
+    generation: int
+    frontier: int
+    base: Certificate | None
+    contract_version: int
+    repair: str
+    segments: tuple[Segment, ...] = ()
+    verdict: str | None = None
+    reason: str = ""
+
+    @property
+    def offsets(self) -> int:
+        """Offsets that the recount of this hour spans."""
+        return sum(segment.range.offsets for segment in self.segments)
+
+
+@dataclass(frozen=True)
+class PartitionBalance:
+    """The balance of an hour in one partition; offsets = this_hour + other_hours + rejected + non_records."""
+
+    partition: int
+    ranges: tuple[tuple[int, int], ...]
+    offsets: int
+    this_hour: int
+    other_hours: int
+    rejected_by_reason: dict[str, int]
+    non_records: int
+    ledger_non_records: int
+    late: int
+    duplicates: int
+
+    @property
+    def rejected(self) -> int:
+        """Rejected records of all reasons."""
+        return sum(self.rejected_by_reason.values())
+
+    @property
+    def holds(self) -> bool:
+        """Whether each offset has one class."""
+        return (
+            self.non_records >= 0
+            and self.offsets == self.this_hour + self.other_hours + self.rejected + self.non_records
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A cell where expected and served figures differ; figures are "measure=integer …", empty when absent."""
+
+    cube: str
+    window_start: datetime
+    dimensions: str
+    kind: str
+    expected: str
+    served: str
+
+
+@dataclass(frozen=True)
+class Differences:
+    """All differing cells by count, and the first of them by name."""
+
+    missing: int = 0
+    excess: int = 0
+    mismatched: int = 0
+    cells: tuple[Difference, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Differing cells, listed or not."""
+        return self.missing + self.excess + self.mismatched
+
+
+@dataclass(frozen=True)
+class Recounted:
+    """What the recount found for an hour, without its rows, which are in the sealed tables."""
+
+    windows: int
+    cells: int
+    events: int
+    events_as_they_came: int
+    digest: str
+    balances: tuple[PartitionBalance, ...]
+    findings: tuple[str, ...] = ()
+    verdict: str | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict of an hour and why."""
+
+    verdict: str
+    reason: str
+    differences: Differences = field(default_factory=Differences)

@@ -1,0 +1,147 @@
+"""What the Spark master and its workers say of drivers and applications, and how a driver is killed.
+
+A driver's id changes when its worker is lost, so drivers are known by the launch id and the
+application name in their command line, which the worker writes at the head of the driver's log.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from include.settings import Settings
+from include.spark.submission import streams_of
+
+# Of a driver that will not run again; NOT_FOUND is ours, for an id that the master does not know.
+DEAD_STATES = frozenset({"FINISHED", "FAILED", "ERROR", "KILLED", "NOT_FOUND"})
+REST_PORT = 6066
+HTTP_SECONDS = 10.0
+_HEAD_BYTES = 32_768
+_NAME = re.compile(r'"--name" "([^"]*)"')
+_LAUNCH = re.compile(r'"--launch" "([^"]*)"')
+
+
+class MasterUnreachableError(ConnectionError):
+    """The Spark master's web address does not answer."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(
+            f"the Spark master does not answer at {address} ({reason}): start it, or correct "
+            "PLATFORM_SPARK_MASTER_UI and PLATFORM_SPARK_MASTER"
+        )
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A driver that the master holds for active; name and launch are empty where its log cannot be read."""
+
+    id: str
+    state: str
+    name: str
+    launch: str
+    log: str
+
+    @property
+    def streams(self) -> frozenset[str]:
+        return streams_of(self.name)
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """Active drivers, and the names of active applications, at one moment."""
+
+    drivers: tuple[Driver, ...]
+    applications: tuple[str, ...]
+
+    def carries(self, stream: str) -> bool:
+        """Return whether an active driver or application carries the stream."""
+        active = [driver.streams for driver in self.drivers] + [
+            streams_of(name) for name in self.applications
+        ]
+        return any(stream in streams for streams in active)
+
+    def drivers_of(self, stream: str) -> tuple[Driver, ...]:
+        return tuple(driver for driver in self.drivers if stream in driver.streams)
+
+
+def read_cluster(settings: Settings) -> ClusterState:
+    """Return what is active now.
+
+    Raises:
+        MasterUnreachableError: the master's web address does not answer.
+    """
+    state = _get_json(f"{settings.spark_master_ui}/json/")
+    workers = {worker["id"]: worker["webuiaddress"] for worker in state.get("workers", [])}
+    return ClusterState(
+        drivers=tuple(_driver(item, workers) for item in state.get("activedrivers", [])),
+        applications=tuple(app["name"] for app in state.get("activeapps", [])),
+    )
+
+
+def driver_log(settings: Settings, driver_id: str) -> str:
+    """Return the address of a driver's stderr on its worker's pages; empty when no worker is known."""
+    state = _get_json(f"{settings.spark_master_ui}/json/")
+    workers = {worker["id"]: worker["webuiaddress"] for worker in state.get("workers", [])}
+    drivers = [*state.get("activedrivers", []), *state.get("completeddrivers", [])]
+    return next((_log_address(item, workers) for item in drivers if item["id"] == driver_id), "")
+
+
+def log_tail(address: str, lines: int = 20) -> str:
+    """Return the last lines of a log page; empty when it cannot be read."""
+    try:
+        answer = httpx.get(address, timeout=HTTP_SECONDS)
+    except httpx.HTTPError:
+        return ""
+    return "\n".join(answer.text.rstrip().splitlines()[-lines:]) if answer.is_success else ""
+
+
+def driver_state(settings: Settings, driver_id: str) -> str:
+    """Return the driver's state from the REST server; NOT_FOUND for an unknown id."""
+    answer = _get_json(f"{_rest(settings)}/v1/submissions/status/{driver_id}")
+    return str(answer["driverState"]) if answer.get("success") else "NOT_FOUND"
+
+
+def kill_driver(settings: Settings, driver_id: str) -> bool:
+    """Ask the REST server to kill a driver; return whether it accepted."""
+    address = f"{_rest(settings)}/v1/submissions/kill/{driver_id}"
+    try:
+        answer = httpx.post(address, timeout=HTTP_SECONDS)
+    except httpx.HTTPError as error:
+        raise MasterUnreachableError(address, str(error)) from error
+    return bool(answer.json().get("success"))
+
+
+def _rest(settings: Settings) -> str:
+    return f"http://{urlsplit(settings.spark_master).hostname}:{REST_PORT}"
+
+
+def _get_json(address: str) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = httpx.get(address, timeout=HTTP_SECONDS).json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise MasterUnreachableError(address, str(error)) from error
+    return answer
+
+
+def _log_address(item: dict[str, Any], workers: dict[str, str]) -> str:
+    worker = workers.get(item.get("worker", ""), "")
+    return f"{worker}/log?driverId={item['id']}&logType=stderr" if worker else ""
+
+
+def _driver(item: dict[str, Any], workers: dict[str, str]) -> Driver:
+    log = _log_address(item, workers)
+    head = ""
+    if log:
+        try:
+            answer = httpx.get(f"{log}&offset=0&byteLength={_HEAD_BYTES}", timeout=HTTP_SECONDS)
+            head = answer.text if answer.is_success else ""
+        except httpx.HTTPError:
+            head = ""
+    name, launch = _NAME.search(head), _LAUNCH.search(head)
+    return Driver(
+        item["id"], item["state"], name.group(1) if name else "", launch.group(1) if launch else "", log
+    )

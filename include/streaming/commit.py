@@ -1,0 +1,163 @@
+"""Writes one batch to ClickHouse: deltas, then dead letters, then the ledger, whose insert is the commit.
+
+Writing the same batch again changes nothing. A server that cannot be reached is waited for;
+nothing is skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pyarrow as pa
+from clickhouse_driver import Client
+from clickhouse_driver.errors import Error, NetworkError, ServerException
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
+
+from include.contracts import Contract
+from include.streaming.ledger import LedgerRow, insert_ledger_rows
+from include.streaming.partials import CUBE_PREFIX, REJECTS
+
+log = logging.getLogger(__name__)
+
+# Server errors that pass with time: timeouts, too many queries or parts, memory, read-only replicas.
+PASSING_CODES = {159, 160, 164, 173, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 319, 473, 999}
+
+
+def passes_with_time(error: BaseException) -> bool:
+    """Say whether a failed ClickHouse call may succeed when it is tried again."""
+    if isinstance(error, ServerException) and not isinstance(error, NetworkError):
+        return error.code in PASSING_CODES
+    return isinstance(error, Error | OSError | EOFError)
+
+
+def insist(action: Callable[[], None], what: str) -> None:
+    """Do it until it succeeds, waiting 0.2 s to 10 s between attempts; errors that cannot pass are raised."""
+
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("%s: attempt %d failed, will try again: %s", what, state.attempt_number, error)
+
+    for attempt in Retrying(
+        retry=retry_if_exception(passes_with_time),
+        wait=wait_exponential(multiplier=0.2, max=10),
+        before_sleep=say,
+        reraise=True,
+    ):
+        with attempt:
+            action()
+
+
+def write_batch(
+    client: Client, contract: Contract, batch: int, results: dict[str, pa.Table], ledger: list[LedgerRow]
+) -> None:
+    """Insert a batch's rows in the order that the protocol asks for; the ledger comes last."""
+    for cube in contract.cubes:
+        table = results.get(CUBE_PREFIX + cube.name)
+        if table is not None:
+            columns = [*cube.dimensions, *(measure.name for measure in cube.measures)]
+            rows = [table.column("window_start").to_pylist(), [batch] * table.num_rows]
+            rows += [table.column(name).to_pylist() for name in columns]
+            statement = f"INSERT INTO {cube.delta_table} (window_start, batch, {', '.join(columns)}) VALUES"
+            insist(lambda s=statement, r=rows: _insert(client, s, r), f"batch {batch}: {cube.delta_table}")  # type: ignore[misc]
+    rejects = results.get(REJECTS)
+    if rejects is not None:
+        insist(lambda: _insert_rejects(client, contract, batch, rejects), f"batch {batch}: dead_letters")
+    insist(lambda: insert_ledger_rows(client, ledger), f"batch {batch}: ledger")
+
+
+def _insert(client: Client, statement: str, columns: list[list[object]]) -> None:
+    client.execute(statement, columns, columnar=True)
+
+
+def _insert_rejects(client: Client, contract: Contract, batch: int, rejects: pa.Table) -> None:
+    rows = [
+        {
+            **row,
+            "stream": contract.stream,
+            "batch": batch,
+            "contract_version": contract.version,
+            "day": datetime.fromtimestamp(row["kafka_time"] / 1000, UTC).date(),
+        }
+        for row in rejects.to_pylist()
+    ]
+    columns = ", ".join(rows[0])
+    # Payloads are any bytes; String columns of ClickHouse hold them unchanged.
+    client.execute(
+        f"INSERT INTO dead_letters ({columns}) VALUES", [_as_bytes(row) for row in rows], settings=BYTES
+    )
+
+
+BYTES = {"strings_as_bytes": True}
+
+
+def _as_bytes(row: dict[str, object]) -> dict[str, object]:
+    return {name: value.encode() if isinstance(value, str) else value for name, value in row.items()}
+
+
+def ledger_rows(
+    contract: Contract,
+    batch: int,
+    ranges: dict[int, tuple[int, int]],
+    log_starts: dict[int, int],
+    results: dict[str, pa.Table],
+) -> list[LedgerRow]:
+    """Return the ledger rows of a batch from its offset ranges and what the fold found in them.
+
+    Raises:
+        ExpiredWhileReadingError: records below the log start were read before they expired; the
+            batch must be folded again, so that what the ledger calls lost is not counted too.
+    """
+    read = {row["partition"]: row for row in _rows(results, "partitions")}
+    hours: dict[int, list[dict[str, int]]] = {}
+    for row in sorted(_rows(results, "hours"), key=lambda row: row["hour"]):
+        hours.setdefault(row["partition"], []).append(row)
+    rejected: dict[int, int] = {}
+    for row in _rows(results, REJECTS):
+        rejected[row["partition"]] = rejected.get(row["partition"], 0) + 1
+    rows = []
+    for partition, (start, end) in sorted(ranges.items()):
+        lost_to = min(end, max(start, log_starts[partition]))
+        found = read.get(partition)
+        if found is not None and found["offset_min"] < lost_to:
+            raise ExpiredWhileReadingError(contract.topic.name, partition, found["offset_min"], lost_to)
+        mine = hours.get(partition, [])
+        records = found["records"] if found else 0
+        rows.append(
+            LedgerRow(
+                stream=contract.stream,
+                batch=batch,
+                partition=partition,
+                start_offset=start,
+                lost_to=lost_to,
+                end_offset=end,
+                accepted=sum(row["events"] for row in mine),
+                rejected=rejected.get(partition, 0),
+                late=sum(row["late"] for row in mine),
+                non_records=end - lost_to - records,
+                hours=[datetime.fromtimestamp(row["hour"], UTC) for row in mine],
+                hour_events=[row["events"] for row in mine],
+                hour_first=[row["first"] for row in mine],
+                hour_last=[row["last"] for row in mine],
+                kafka_time_min=found["kafka_min"] if found else 0,
+                kafka_time_max=found["kafka_max"] if found else 0,
+                contract_version=contract.version,
+            )
+        )
+    return rows
+
+
+class ExpiredWhileReadingError(RuntimeError):
+    """Retention removed records of a batch while it was being folded."""
+
+    def __init__(self, topic: str, partition: int, first: int, lost_to: int) -> None:
+        super().__init__(
+            f"{topic}-{partition}: read from offset {first}, but the log now starts at {lost_to}; "
+            "the batch is folded again"
+        )
+
+
+def _rows(results: dict[str, pa.Table], kind: str) -> list[dict[str, int]]:
+    table = results.get(kind)
+    return [] if table is None else table.to_pylist()

@@ -1,0 +1,122 @@
+"""The control topic: one partition that hands out unique, ordered numbers.
+
+A claim's offset + 1 is a generation of a stream's driver; a seal record's is a seal number.
+Seal records never fence. Kafka agrees with itself about offsets, so no other lock is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from include.settings import Settings
+
+CLAIM, SEAL = "claim", "seal"
+TIMEOUT_SECONDS = 30
+
+
+class ControlTopicError(RuntimeError):
+    """The control topic did not answer, or its content cannot be ours."""
+
+
+class ControlLog:
+    """Follows the control topic from its beginning and knows the newest claim of each stream."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.control_topic
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.kafka_bootstrap_servers,
+                "group.id": "control-reader",  # required by the client; nothing is ever committed
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+            }
+        )
+        self._at = TopicPartition(self._topic, 0, 0)
+        self._consumer.assign([self._at])
+        self._next = 0
+        self._newest: dict[str, int] = {}
+
+    def newest_claim(self, stream: str) -> int:
+        """Return the newest generation claimed for a stream, 0 when there is none.
+
+        Raises:
+            ControlTopicError: the end of the topic was not reached within 30 s.
+        """
+        try:
+            _, end = self._consumer.get_watermark_offsets(self._at, timeout=TIMEOUT_SECONDS, cached=False)
+            if end < self._next:
+                raise ControlTopicError(f"{self._topic} ends at {end}, before {self._next}: it was recreated")
+            while self._next < end:
+                messages = self._consumer.consume(
+                    num_messages=min(1000, end - self._next), timeout=TIMEOUT_SECONDS
+                )
+                if not messages:
+                    raise ControlTopicError(
+                        f"{self._topic}: nothing read at offset {self._next} in {TIMEOUT_SECONDS} s"
+                    )
+                for message in messages:
+                    self._take(message)
+        except KafkaException as error:
+            raise ControlTopicError(f"{self._topic}: {error}") from error
+        return self._newest.get(stream, 0)
+
+    def _take(self, message: Message) -> None:
+        if message.error():
+            raise ControlTopicError(f"{self._topic}: {message.error()}")
+        offset = message.offset()
+        assert offset is not None
+        record = json.loads(message.value() or b"{}")
+        if record.get("kind") == CLAIM:
+            self._newest[record["stream"]] = offset + 1
+        self._next = offset + 1
+
+    def close(self) -> None:
+        """End the connection."""
+        self._consumer.close()
+
+
+def claim(settings: Settings, stream: str) -> int:
+    """Claim a stream for a new driver and return its generation, 1 or more."""
+    return _append(settings, {"kind": CLAIM, "stream": stream})
+
+
+def draw_seal(settings: Settings, stream: str, hour: datetime) -> int:
+    """Return a seal number that nobody else has."""
+    return _append(settings, {"kind": SEAL, "stream": stream, "hour": hour.isoformat()})
+
+
+def newest_claim(settings: Settings, stream: str) -> int:
+    """Return the newest generation claimed for a stream now, 0 when there is none."""
+    control = ControlLog(settings)
+    try:
+        return control.newest_claim(stream)
+    finally:
+        control.close()
+
+
+def _append(settings: Settings, record: dict[str, str]) -> int:
+    producer = Producer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap_servers,
+            "enable.idempotence": True,
+            "acks": "all",
+            "message.timeout.ms": TIMEOUT_SECONDS * 1000,
+        }
+    )
+    delivered: list[tuple[KafkaError | None, int | None]] = []
+    producer.produce(
+        settings.control_topic,
+        value=json.dumps(record).encode(),
+        partition=0,
+        on_delivery=lambda error, message: delivered.append((error, message.offset())),
+    )
+    producer.flush(TIMEOUT_SECONDS + 5)
+    if not delivered:
+        raise ControlTopicError(f"{settings.control_topic}: no answer to {record} within {TIMEOUT_SECONDS} s")
+    error, offset = delivered[0]
+    if error is not None or offset is None:
+        raise ControlTopicError(f"{settings.control_topic}: {record} was refused: {error}")
+    return offset + 1

@@ -1,0 +1,140 @@
+"""The ledger: which batches are committed, which of them are valid, and where the frontier is.
+
+A batch id is generation << 40 | (Spark batch id + 1). A batch is valid when the takeover row of
+the highest generation lists its generation and its id is at most the limit beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime
+
+from clickhouse_driver import Client
+
+GENERATION_BITS = 40
+
+
+class GenerationError(RuntimeError):
+    """A generation is not above all that the ledger knows: the control topic was recreated."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One batch's work on one Kafka partition; columns as in sql/migrations/0001_commit.sql.
+
+    Offsets are [start_offset, end_offset); Kafka times are epoch milliseconds, both 0 when no record was read.
+    """
+
+    stream: str
+    batch: int
+    partition: int
+    start_offset: int
+    lost_to: int
+    end_offset: int
+    accepted: int
+    rejected: int
+    late: int
+    non_records: int
+    hours: list[datetime]
+    hour_events: list[int]
+    hour_first: list[int]
+    hour_last: list[int]
+    kafka_time_min: int
+    kafka_time_max: int
+    contract_version: int
+
+
+COLUMNS = ", ".join(field.name for field in fields(LedgerRow))
+
+
+@dataclass(frozen=True)
+class CommitState:
+    """What the ledger says of a stream: the highest generation, its limits, and the valid rows.
+
+    `keep` maps each generation that counts to its highest valid batch id; `frontier` maps each
+    Kafka partition to the highest end offset over the valid rows.
+    """
+
+    stream: str
+    generation: int
+    keep: dict[int, int]
+    rows: list[LedgerRow]
+
+    @property
+    def frontier(self) -> dict[int, int]:
+        """Highest end offset of each partition over the valid rows."""
+        ends: dict[int, int] = {}
+        for row in self.rows:
+            ends[row.partition] = max(ends.get(row.partition, 0), row.end_offset)
+        return ends
+
+    @property
+    def highest_batch(self) -> int:
+        """Highest valid batch id, 0 when nothing is committed."""
+        return max((row.batch for row in self.rows), default=0)
+
+
+def batch_id(generation: int, spark_batch: int) -> int:
+    """Return the id of a batch, ordered first by generation."""
+    return generation << GENERATION_BITS | (spark_batch + 1)
+
+
+def read_commit_state(client: Client, stream: str) -> CommitState:
+    """Read takeover rows, then the ledger: in that order no valid batch can be missed."""
+    generation, keep = _read_limits(client, stream)
+    found = client.execute(
+        f"SELECT {COLUMNS} FROM ledger FINAL WHERE stream = %(stream)s", {"stream": stream}
+    )
+    rows = [LedgerRow(*row) for row in found]
+    valid = [row for row in rows if row.batch <= keep.get(row.batch >> GENERATION_BITS, -1)]
+    return CommitState(stream, generation, keep, sorted(valid, key=lambda row: (row.batch, row.partition)))
+
+
+def take_over(client: Client, stream: str, generation: int) -> CommitState:
+    """Make `generation` the one that counts; of earlier ones keep what is valid now.
+
+    Returns the state that the new driver starts from.
+
+    Raises:
+        GenerationError: a takeover or ledger row of this or a higher generation exists.
+    """
+    before = read_commit_state(client, stream)
+    highest = client.execute("SELECT max(batch) FROM ledger WHERE stream = %(stream)s", {"stream": stream})[
+        0
+    ][0]
+    known = max(before.generation, highest >> GENERATION_BITS)
+    if generation <= known:
+        raise GenerationError(
+            f"{stream}: claimed generation {generation}, but generation {known} is in the ledger: "
+            "the control topic was recreated; delete nothing, and restore it or rebuild the stream"
+        )
+    keep: dict[int, int] = {}
+    for row in before.rows:
+        held = row.batch >> GENERATION_BITS
+        keep[held] = max(keep.get(held, 0), row.batch)
+    keep[generation] = ((generation + 1) << GENERATION_BITS) - 1
+    client.execute(
+        "INSERT INTO takeovers (stream, generation, keep_gen, keep_upto, taken_at) VALUES",
+        [(stream, generation, list(keep), list(keep.values()), datetime.now(UTC))],
+    )
+    return CommitState(stream, generation, keep, before.rows)
+
+
+def insert_ledger_rows(client: Client, rows: list[LedgerRow]) -> None:
+    """Commit: all rows of one batch as one block into one ClickHouse partition."""
+    now = datetime.now(UTC)
+    client.execute(
+        f"INSERT INTO ledger ({COLUMNS}, committed_at) VALUES", [(*astuple(row), now) for row in rows]
+    )
+
+
+def _read_limits(client: Client, stream: str) -> tuple[int, dict[int, int]]:
+    found = client.execute(
+        "SELECT generation, keep_gen, keep_upto FROM takeovers WHERE stream = %(stream)s "
+        "ORDER BY generation DESC LIMIT 1",
+        {"stream": stream},
+    )
+    if not found:
+        return 0, {}
+    generation, generations, limits = found[0]
+    return generation, dict(zip(generations, limits, strict=True))

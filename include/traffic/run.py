@@ -1,0 +1,140 @@
+"""One traffic run from plan to account: draw, send, tally, store.
+
+A replay sends a past stretch as fast as it can, with the Kafka timestamps of then. A live run
+sends each record at its instant, which is its Kafka timestamp too.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from include.contracts import load_contract
+from include.settings import Settings, get_settings
+from include.traffic import Traffic, generator_for
+from include.traffic.faults import Kind
+from include.traffic.plan import PlanError, TrafficPlan
+from include.traffic.schedule import Schedule, draw_schedule
+from include.traffic.send import Chunk, Sender
+from include.traffic.store import TrafficReport, store_account
+from include.warehouse.client import connect
+
+log = logging.getLogger(__name__)
+
+REPLAY_CHUNK = 20_000
+LIVE_CHUNK = 500
+# A live run is drawn before its first instant: half a second, and two microseconds a record.
+LEAD_US, LEAD_US_PER_RECORD = 500_000, 2
+
+
+def generate(plan: TrafficPlan, topic: str | None = None, settings: Settings | None = None) -> TrafficReport:
+    """Send the traffic that `plan` asks for and store its account; `topic` overrides the contract's.
+
+    Every call is a run of its own with ids of its own: calling twice sends twice. A run that fails
+    may have sent records and leaves no row in traffic_runs.
+
+    Raises:
+        PlanError, UnknownGeneratorError, ContractError: nothing was sent.
+        BrokerUnreachableError, TopicMissingError: nothing was sent.
+        DeliveryError: some records were not acknowledged.
+        clickhouse_driver.errors.Error: nothing was sent if ClickHouse was away from the start.
+    """
+    settings = settings or get_settings()
+    generator = generator_for(plan.stream)
+    contract = load_contract(plan.stream)
+    check_stretch(plan, int(contract.topic.config.get("retention.ms", "-1")), datetime.now(UTC))
+    client = connect(settings)
+    client.execute("SELECT run FROM traffic_runs LIMIT 0")
+    sender = Sender(settings.kafka_bootstrap_servers, topic or contract.topic.name)
+    partitions = sender.count_partitions()
+
+    number = secrets.randbits(32)
+    started_at = datetime.now(UTC)
+    schedule = draw_schedule(plan, _start_us(plan), partitions)
+    traffic = generator.draw(schedule, number, plan.seed)
+    clock = time.monotonic()
+    handed = sender.send(_chunks(plan, schedule, traffic))
+    seconds = time.monotonic() - clock
+
+    truth = traffic.truth()
+    accepted = int(schedule.accepted.sum())
+    report = TrafficReport(
+        run=f"{plan.stream}-{number:08x}",
+        stream=plan.stream,
+        topic=sender.topic,
+        seed=plan.seed,
+        started_at=started_at,
+        first_event=schedule.first_event,
+        seconds=round(seconds, 3),
+        sent=len(handed),
+        accepted=accepted,
+        rejected=len(handed) - accepted,
+        late=int(schedule.late.sum()),
+        duplicates=int((schedule.kind == Kind.DUPLICATE).sum()),
+        windows=len(truth),
+        parameters=plan.model_dump_json(),
+    )
+    sends = [ms for ms, taken in zip(handed, schedule.accepted.tolist(), strict=True) if taken]
+    store_account(client, report, truth, sends if plan.live else [])
+    client.disconnect()
+    log.info("%s", summarize(report))
+    return report
+
+
+def check_stretch(plan: TrafficPlan, retention_ms: int, now: datetime) -> None:
+    """Refuse a replay that ends in the future or begins before what the topic keeps (-1: for ever).
+
+    Raises:
+        PlanError
+    """
+    if plan.start is None or plan.end is None:
+        return
+    if plan.end > now:
+        raise PlanError(
+            f"start = {plan.start.isoformat()}: with duration {plan.duration:g} s the replay ends in the future "
+            f"({plan.end.isoformat()}); now is {now.isoformat(timespec='seconds')}"
+        )
+    if retention_ms > 0 and plan.start < now - timedelta(milliseconds=retention_ms):
+        raise PlanError(
+            f"start = {plan.start.isoformat()}: the topic of {plan.stream} keeps {retention_ms / 3.6e6:g} hours"
+        )
+
+
+def summarize(report: TrafficReport) -> str:
+    """Return the run's closing summary, one aligned line per figure."""
+    figures = report.as_dict() | {"per second": round(report.sent / max(report.seconds, 1e-3))}
+    names = (
+        "sent",
+        "accepted",
+        "rejected",
+        "late",
+        "duplicates",
+        "windows",
+        "first_event",
+        "seconds",
+        "per second",
+    )
+    lines = [f"traffic run {report.run} to topic {report.topic}"]
+    return "\n".join(lines + [f"  {name:<12} {figures[name]}" for name in names])
+
+
+def _start_us(plan: TrafficPlan) -> int:
+    if plan.start is not None:
+        return round(plan.start.timestamp() * 1e6)
+    return time.time_ns() // 1000 + LEAD_US + LEAD_US_PER_RECORD * plan.events
+
+
+def _chunks(plan: TrafficPlan, schedule: Schedule, traffic: Traffic) -> Iterator[Chunk]:
+    size = LIVE_CHUNK if plan.live else REPLAY_CHUNK
+    kafka_ms = schedule.kafka_ms
+    for first in range(0, plan.events, size):
+        part = slice(first, min(first + size, plan.events))
+        yield Chunk(
+            values=traffic.values(part.start, part.stop),
+            partitions=schedule.partition[part].tolist(),
+            kafka_ms=kafka_ms[part].tolist(),
+            due_us=schedule.slot_us[part].tolist() if plan.live else None,
+        )

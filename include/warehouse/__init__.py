@@ -1,0 +1,1 @@
+"""ClickHouse: connecting, migrations, cube tables, views and the SQL files under sql/."""

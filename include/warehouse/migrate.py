@@ -1,0 +1,121 @@
+"""Brings a database to the schema of this checkout: numbered migrations, cube tables, views.
+
+Running it again changes nothing and says so. A migration that was applied and then edited is
+refused by name; so is a cube whose table has other columns than its contract.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from clickhouse_driver import Client
+
+from include.contracts import Contract, Cube, load_contracts
+from include.settings import Settings
+from include.warehouse.client import connect
+from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+
+log = logging.getLogger(__name__)
+
+
+class MigrationError(RuntimeError):
+    """The database cannot be brought to this schema without a person's decision."""
+
+
+@dataclass(frozen=True)
+class PreparedWarehouse:
+    """What was applied now and what was there already, by name."""
+
+    applied: list[str]
+    unchanged: list[str]
+
+
+def prepare_warehouse(settings: Settings, contracts: list[Contract] | None = None) -> PreparedWarehouse:
+    """Create the database, apply what is missing, verify the rest.
+
+    Raises:
+        MigrationError: an applied migration was edited, or a cube table does not fit its contract.
+    """
+    name = settings.clickhouse_database
+    admin = connect(settings, database="")
+    admin.execute(f"CREATE DATABASE IF NOT EXISTS {name}")
+    admin.disconnect()
+    client = connect(settings)
+    try:
+        steps = _migrate(client)
+        for contract in load_contracts() if contracts is None else contracts:
+            for cube in contract.cubes:
+                steps += _create_cube(client, cube)
+        steps += _create_views(client)
+    finally:
+        client.disconnect()
+    return PreparedWarehouse([name for name, new in steps if new], [name for name, new in steps if not new])
+
+
+def _migrate(client: Client) -> list[tuple[str, bool]]:
+    client.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (number UInt32, name String, sha256 String, "
+        "applied_at DateTime('UTC')) ENGINE = ReplacingMergeTree() ORDER BY number"
+    )
+    applied = {row[0]: row[1] for row in client.execute("SELECT number, sha256 FROM migrations FINAL")}
+    steps = []
+    for path in sorted((SQL_DIR / "migrations").glob("[0-9]*.sql")):
+        number, text = int(path.name.split("_")[0]), path.read_text(encoding="utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        if number in applied:
+            if applied[number] != digest:
+                raise MigrationError(
+                    f"{path.name} was applied and has been edited since: write a new migration instead"
+                )
+            steps.append((path.name, False))
+            continue
+        for statement in split_statements(text):
+            client.execute(statement)
+        client.execute("INSERT INTO migrations VALUES", [(number, path.name, digest, datetime.now(UTC))])
+        log.info("applied %s", path.name)
+        steps.append((path.name, True))
+    return steps
+
+
+def _create_cube(client: Client, cube: Cube) -> list[tuple[str, bool]]:
+    steps = []
+    for table, template in (
+        (cube.delta_table, "cubes/delta.sql.j2"),
+        (cube.sealed_table, "cubes/sealed.sql.j2"),
+    ):
+        wanted = read_sql(template, cube=cube)
+        existed = bool(client.execute("EXISTS TABLE " + table)[0][0])
+        client.execute(wanted)
+        columns = [(row[0], row[1]) for row in client.execute(f"DESCRIBE TABLE {table}")]
+        expected = re.findall(r"^    (\w+) (.+?),?$", wanted, flags=re.MULTILINE)
+        if columns != expected:
+            raise MigrationError(
+                f"table {table} has columns {columns}, its contract says {expected}: write a migration"
+            )
+        steps.append((table, not existed))
+    return steps
+
+
+def _create_views(client: Client) -> list[tuple[str, bool]]:
+    """Views hold no data: one whose text changed is replaced."""
+    client.execute(
+        "CREATE TABLE IF NOT EXISTS views (name String, sha256 String, created_at DateTime('UTC')) "
+        "ENGINE = ReplacingMergeTree(created_at) ORDER BY name"
+    )
+    known = dict(client.execute("SELECT name, sha256 FROM views FINAL"))
+    steps = []
+    for path in sorted((SQL_DIR / "views").glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        new = known.get(path.stem) != digest or not client.execute("EXISTS TABLE " + path.stem)[0][0]
+        if new:
+            client.execute(f"DROP TABLE IF EXISTS {path.stem}")
+            for statement in split_statements(text):
+                client.execute(statement)
+            client.execute("INSERT INTO views VALUES", [(path.stem, digest, datetime.now(UTC))])
+        steps.append((f"view {path.stem}", new))
+    return steps
