@@ -61,7 +61,7 @@ def platform_environment() -> dict[str, str]:
         for line in ENV_FILE.read_text(encoding="utf-8").splitlines()
         if line.startswith("export ")
     ]
-    return {name: value for name, value in pairs}
+    return dict(pairs)
 
 
 @pytest.fixture

@@ -29,9 +29,7 @@ def _up(layout: Layout) -> int:
 
 def _down(layout: Layout) -> int:
     down(layout, _say)
-    _say(
-        "The local platform is down; its data stays in .local (`make clean` removes it)."
-    )
+    _say("The local platform is down; its data stays in .local (`make clean` removes it).")
     return 0
 
 
@@ -41,12 +39,8 @@ def _status(layout: Layout) -> int:
         if state.pid is None:
             _say(f"  {state.name:<24} down")
         else:
-            condition = (
-                "ready" if state.missing is None else f"waits for {state.missing}"
-            )
-            _say(
-                f"  {state.name:<24} pid {state.pid:<8} up {state.seconds / 60:7.1f} min  {condition}"
-            )
+            condition = "ready" if state.missing is None else f"waits for {state.missing}"
+            _say(f"  {state.name:<24} pid {state.pid:<8} up {state.seconds / 60:7.1f} min  {condition}")
     return 0 if all(state.missing is None for state in found) else 1
 
 
@@ -77,9 +71,7 @@ def main() -> int:
         "logs": _logs,
         "clean": _clean,
     }
-    parser = argparse.ArgumentParser(
-        prog="python -m include.local", description=", ".join(SERVICE_NAMES)
-    )
+    parser = argparse.ArgumentParser(prog="python -m include.local", description=", ".join(SERVICE_NAMES))
     parser.add_argument("command", choices=commands)
     try:
         return commands[parser.parse_args().command](Layout())

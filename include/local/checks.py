@@ -66,18 +66,12 @@ def _java_version(java: Path) -> int:
         return 0
     found = re.search(r'version "(\d+)', version)
     # Spark 4.2 starts its JVMs with this module; cut-down runtimes lack it.
-    return (
-        int(found.group(1)) if found and "jdk.incubator.vector" in modules.stdout else 0
-    )
+    return int(found.group(1)) if found and "jdk.incubator.vector" in modules.stdout else 0
 
 
 def find_java() -> str | None:
     """Return the JAVA_HOME of a Java that can run Spark, or None."""
-    named = (
-        [Path(os.environ["JAVA_HOME"]) / "bin" / "java"]
-        if os.environ.get("JAVA_HOME")
-        else []
-    )
+    named = [Path(os.environ["JAVA_HOME"]) / "bin" / "java"] if os.environ.get("JAVA_HOME") else []
     on_path = [Path(java)] if (java := shutil.which("java")) else []
     for candidate in [
         *named,
@@ -91,13 +85,7 @@ def find_java() -> str | None:
 
 def find_clickhouse(part: str) -> tuple[str, ...] | None:
     """Return the command of ClickHouse's `part` (server or client), or None."""
-    folders = (
-        os.environ.get("PATH", os.defpath)
-        + os.pathsep
-        + "/usr/sbin"
-        + os.pathsep
-        + "/usr/local/bin"
-    )
+    folders = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin" + os.pathsep + "/usr/local/bin"
     if own := shutil.which(f"clickhouse-{part}", path=folders):
         return (own,)
     single = shutil.which("clickhouse", path=folders)
@@ -120,9 +108,7 @@ def _services_stay_down() -> Iterator[None]:
 
 def _install(package: str, why: str, say: Callable[[str], None]) -> None:
     if not shutil.which("apt-get"):
-        raise LocalPlatformError(
-            f"{why}; install it with your package manager (Debian calls it {package})"
-        )
+        raise LocalPlatformError(f"{why}; install it with your package manager (Debian calls it {package})")
     if os.geteuid() != 0:
         raise LocalPlatformError(f"{why}; install it: sudo apt-get install {package}")
     say(f"installing Debian's {package} ({why})")
@@ -141,9 +127,7 @@ def _install(package: str, why: str, say: Callable[[str], None]) -> None:
             )
     if done.returncode != 0:
         end = "\n".join((done.stdout + done.stderr).splitlines()[-8:])
-        raise LocalPlatformError(
-            f"{why}, and `apt-get install {package}` failed:\n{end}"
-        )
+        raise LocalPlatformError(f"{why}, and `apt-get install {package}` failed:\n{end}")
 
 
 def find_tools(say: Callable[[str], None]) -> Tools:
@@ -180,7 +164,7 @@ def find_tools(say: Callable[[str], None]) -> Tools:
 def _holder(port: int) -> str | None:
     """Return a description of the process that listens on `port`, or None if it is free."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr or connection.laddr.port != port:
             continue
         if connection.pid is None:
             return f"another user's process: see `sudo ss -ltnp 'sport = :{port}'`"

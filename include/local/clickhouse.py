@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import httpx
 from clickhouse_driver import Client
 from clickhouse_driver.errors import Error
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -27,9 +28,7 @@ def _digest(password: str) -> str:
 
 
 def _render(template: str, **values: object) -> str:
-    jinja = Environment(
-        loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, autoescape=True
-    )
+    jinja = Environment(loader=FileSystemLoader(_TEMPLATES), undefined=StrictUndefined, autoescape=True)
     return jinja.get_template(template).render(**values) + "\n"
 
 
@@ -67,6 +66,11 @@ def _prepare(layout: Layout, secrets: Secrets, settings: dict[str, str]) -> None
 
 
 def _missing(layout: Layout, secrets: Secrets, database: str) -> str | None:
+    ping = f"http://{HOST}:{layout.ports.clickhouse_http}/ping"
+    try:
+        httpx.get(ping, timeout=2).raise_for_status()
+    except httpx.HTTPError as error:
+        return f"an answer of {ping} ({error})"
     where = f"{HOST}:{layout.ports.clickhouse}"
     client = Client(
         HOST,
@@ -95,13 +99,8 @@ def clickhouse(
         command=(*binary, f"--config-file={home / 'config.xml'}"),
         env=process_environment(layout, {"TZ": "UTC"}),
         log=layout.logs / "clickhouse.log",
-        ready=lambda: _missing(
-            layout, secrets, settings["PLATFORM_CLICKHOUSE_DATABASE"]
-        ),
+        ready=lambda: _missing(layout, secrets, settings["PLATFORM_CLICKHOUSE_DATABASE"]),
         limit_seconds=60,
         ports=(layout.ports.clickhouse, layout.ports.clickhouse_http),
-        stop_seconds=20,
     )
-    return Component(
-        "ClickHouse", (service,), lambda: _prepare(layout, secrets, settings)
-    )
+    return Component("ClickHouse", (service,), lambda: _prepare(layout, secrets, settings))

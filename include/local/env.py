@@ -62,10 +62,7 @@ def platform_settings(layout: Layout, secrets: Secrets) -> dict[str, str]:
         LocalPlatformError: a PLATFORM_ variable of the caller is unknown or out of bounds.
     """
     settings = _settings(layout, secrets)
-    return {
-        PREFIX + name.upper(): _text(getattr(settings, name))
-        for name in Settings.model_fields
-    }
+    return {PREFIX + name.upper(): _text(getattr(settings, name)) for name in Settings.model_fields}
 
 
 def _connection(kind: str, host: str, port: int, **extra: str) -> str:
@@ -153,8 +150,7 @@ def process_environment(layout: Layout, *parts: dict[str, str]) -> dict[str, str
         name: value
         for name, value in os.environ.items()
         # Without byte code on disk every start would compile Airflow anew.
-        if not name.startswith((PREFIX, "AIRFLOW", "SPARK_"))
-        and name != "PYTHONDONTWRITEBYTECODE"
+        if not name.startswith((PREFIX, "AIRFLOW", "SPARK_")) and name != "PYTHONDONTWRITEBYTECODE"
     }
     path = f"{layout.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     merged = {**inherited, "PATH": path}
@@ -166,9 +162,6 @@ def process_environment(layout: Layout, *parts: dict[str, str]) -> dict[str, str
 def write_environment(layout: Layout, variables: dict[str, str]) -> None:
     """Write `.local/env`: shell exports of `variables`, readable by its owner only."""
     lines = ["# Settings of the local platform; load with: . .local/env"]
-    lines += [
-        f"export {name}={shlex.quote(value)}"
-        for name, value in sorted(variables.items())
-    ]
-    lines.append(f'export PATH={shlex.quote(str(layout.python.parent))}:"$PATH"')
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in sorted(variables.items())]
+    lines.append(f'PATH={shlex.quote(str(layout.python.parent))}:"$PATH"')
     write_private(layout.env_file, "\n".join(lines) + "\n")

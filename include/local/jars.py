@@ -1,64 +1,76 @@
-"""The jars of the Kafka broker and of Spark's Kafka source, resolved once by the Ivy inside pyspark.
+"""The jars of the Kafka broker and of Spark's Kafka source, fetched once by the Ivy inside pyspark.
 
-Ivy verifies each download against its published checksum; a folder counts as done only when
-its marker names exactly the wanted modules and every file listed there has its recorded size.
+Which jars, and the SHA-256 of each, is in `locks/*.txt`; a folder is complete when it holds
+exactly those. Nothing is resolved while jobs run: Spark gets the files through `--jars`.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from tenacity import (
-    retry,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential,
-)
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from include.local.layout import Layout
 from include.local.service import LocalPlatformError
 
-MARKER = "resolved.json"
+LOCKS = Path(__file__).parent / "locks"
+_ATTEMPT_SECONDS = 240
+# The locks name every jar, so the modules' own descriptions (a third of the downloads) are not read.
+_IVY_SETTINGS = (
+    '<ivysettings><settings defaultResolver="central"/><resolvers>'
+    '<ibiblio name="central" m2compatible="true" usepoms="false" useMavenMetadata="false"/>'
+    "</resolvers></ivysettings>\n"
+)
 
 
 @dataclass(frozen=True)
-class Module:
-    """A Maven module; `transitive` brings along what it depends on."""
+class Jar:
+    """A line of a lock: Maven coordinates and the SHA-256 of the file."""
 
     organisation: str
     name: str
     revision: str
-    transitive: bool = False
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file in its folder."""
+        return f"{self.name}-{self.revision}.jar"
 
 
-KAFKA_BROKER = (
-    Module("org.apache.kafka", "kafka_2.13", "4.1.1", transitive=True),
-    # The broker logs through slf4j 1.7; without a binding it logs nothing.
-    Module("org.apache.logging.log4j", "log4j-slf4j-impl", "2.24.3"),
-)
-SPARK_KAFKA_SOURCE = (
-    Module("org.apache.spark", "spark-sql-kafka-0-10_2.13", "4.2.0"),
-    # Serves delegation tokens only; not every mirror holds 4.2.0 and 4.0.0 works with it.
-    Module("org.apache.spark", "spark-token-provider-kafka-0-10_2.13", "4.0.0"),
-    Module("org.apache.kafka", "kafka-clients", "3.9.2"),
-    Module("org.apache.commons", "commons-pool2", "2.12.1"),
-)
-
-
-class _ResolveError(RuntimeError):
+class _FetchError(RuntimeError):
     """One attempt of Ivy failed; another may not."""
 
 
-def _ivy_file(modules: tuple[Module, ...]) -> str:
+def read_lock(name: str) -> tuple[Jar, ...]:
+    """Return the jars of `locks/<name>.txt`: one `organisation:name:revision sha256` a line, # for remarks."""
+    lines = (LOCKS / f"{name}.txt").read_text().splitlines()
+    jars = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            coordinates, sha256 = line.split()
+            organisation, module, revision = coordinates.split(":")
+            jars.append(Jar(organisation, module, revision, sha256))
+    return tuple(jars)
+
+
+def wrong_jars(folder: Path, jars: tuple[Jar, ...]) -> list[str]:
+    """Return the names of files that `folder` lacks, has in excess, or holds with another content."""
+    there = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.jar")}
+    wanted = {jar.file_name: jar.sha256 for jar in jars}
+    return sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
+
+
+def _ivy_module(jars: tuple[Jar, ...]) -> str:
     dependencies = "\n".join(
-        f"    <dependency org={quoteattr(module.organisation)} name={quoteattr(module.name)} "
-        f"rev={quoteattr(module.revision)} conf={quoteattr('default' if module.transitive else 'default->master')}/>"
-        for module in modules
+        f"    <dependency org={quoteattr(jar.organisation)} name={quoteattr(jar.name)} "
+        f'rev={quoteattr(jar.revision)} transitive="false" conf="default->default"/>'
+        for jar in jars
     )
     return (
         '<ivy-module version="2.0">\n  <info organisation="platform" module="jars"/>\n'
@@ -67,88 +79,46 @@ def _ivy_file(modules: tuple[Module, ...]) -> str:
     )
 
 
-def _wanted(modules: tuple[Module, ...]) -> list[str]:
-    return [
-        f"{module.organisation}:{module.name}:{module.revision}" for module in modules
-    ]
-
-
-def is_resolved(folder: Path, modules: tuple[Module, ...]) -> bool:
-    """Return whether `folder` holds exactly what resolving `modules` gave."""
-    try:
-        marker = json.loads((folder / MARKER).read_text())
-        sizes = {path.name: path.stat().st_size for path in folder.glob("*.jar")}
-    except (OSError, ValueError):
-        return False
-    return bool(marker == {"modules": _wanted(modules), "sizes": sizes})
-
-
 @retry(
-    retry=retry_if_exception_type(_ResolveError),
+    retry=retry_if_exception_type(_FetchError),
     stop=stop_after_attempt(4),
     wait=wait_exponential(multiplier=2, max=15),
     reraise=True,
 )
-def _run_ivy(
-    java: str, pyspark: Path, cache: Path, folder: Path, ivy_file: Path
-) -> None:
-    command = [
-        java,
-        "-cp",
-        f"{pyspark / 'jars'}/*",
-        "org.apache.ivy.Main",
-        "-cache",
-        str(cache),
-    ]
-    command += [
-        "-ivy",
-        str(ivy_file),
-        "-retrieve",
-        f"{folder}/[artifact]-[revision].[ext]",
-        "-types",
-        "jar",
-        "bundle",
-    ]
+def _fetch(command: list[str], folder: Path, jars: tuple[Jar, ...]) -> None:
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=300, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_ATTEMPT_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise _ResolveError("Ivy did not end within 300 s") from error
+        raise _FetchError(f"Ivy did not end within {_ATTEMPT_SECONDS} s") from error
     if done.returncode != 0:
-        raise _ResolveError("\n".join((done.stdout + done.stderr).splitlines()[-15:]))
+        raise _FetchError("\n".join((done.stdout + done.stderr).splitlines()[-12:]))
+    if wrong := wrong_jars(folder, jars):
+        raise _FetchError(f"missing, or not what {LOCKS} says: {', '.join(wrong)}")
 
 
-def resolve(
-    layout: Layout, java: str, folder: Path, modules: tuple[Module, ...]
-) -> None:
-    """Fill `folder` with the jars of `modules`; a folder that is complete is left as it is.
+def provide_jars(layout: Layout, java: str, folder: Path) -> None:
+    """Fill `folder` with the jars of the lock of its name; a folder that is complete is left as it is.
 
     Raises:
-        LocalPlatformError: Ivy failed in every attempt, or did not bring a module.
+        LocalPlatformError: they could not be fetched, or have another content than the lock says.
     """
-    if is_resolved(folder, modules):
+    jars = read_lock(folder.name)
+    if not wrong_jars(folder, jars):
         return
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    cache = layout.home / "ivy" / folder.name
-    cache.mkdir(parents=True, exist_ok=True)
-    ivy_file = cache / "ivy.xml"
-    ivy_file.write_text(_ivy_file(modules))
+    work = layout.home / "ivy" / folder.name
+    shutil.rmtree(work, ignore_errors=True)
+    for path in (folder, work):
+        path.mkdir(parents=True)
+    (work / "settings.xml").write_text(_IVY_SETTINGS)
+    (work / "ivy.xml").write_text(_ivy_module(jars))
+    command = [java, "-cp", f"{layout.pyspark / 'jars'}/*", "org.apache.ivy.Main"]
+    command += ["-settings", str(work / "settings.xml"), "-ivy", str(work / "ivy.xml")]
+    command += ["-cache", str(work / "cache"), "-retrieve", f"{folder}/[artifact]-[revision].[ext]"]
     try:
-        _run_ivy(java, layout.pyspark, cache, folder, ivy_file)
-    except _ResolveError as error:
+        _fetch(command, folder, jars)
+    except _FetchError as error:
         raise LocalPlatformError(
-            f"the jars for {folder} could not be fetched: check the network, then `make up` again\n{error}"
+            f"the jars of {folder} could not be fetched: check the network, then `make up` again\n{error}"
         ) from error
-    missing = [
-        m for m in modules if not (folder / f"{m.name}-{m.revision}.jar").exists()
-    ]
-    if missing:
-        raise LocalPlatformError(
-            f"Ivy brought no {', '.join(_wanted(tuple(missing)))}; `make clean`, then `make up`"
-        )
-    sizes = {path.name: path.stat().st_size for path in folder.glob("*.jar")}
-    (folder / MARKER).write_text(
-        json.dumps({"modules": _wanted(modules), "sizes": sizes}, indent=1)
-    )
+    shutil.rmtree(work, ignore_errors=True)

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from include.local.env import process_environment
-from include.local.jars import KAFKA_BROKER, resolve
+from include.local.jars import provide_jars
 from include.local.layout import HOST, Layout
 from include.local.service import Component, LocalPlatformError, Service
 
@@ -48,7 +48,7 @@ def server_properties(layout: Layout) -> str:
 
 
 def _prepare(layout: Layout, java: str) -> None:
-    resolve(layout, java, layout.kafka_jars, KAFKA_BROKER)
+    provide_jars(layout, java, layout.kafka_jars)
     home = layout.home / "kafka"
     home.mkdir(parents=True, exist_ok=True)
     properties = home / "server.properties"
@@ -57,21 +57,17 @@ def _prepare(layout: Layout, java: str) -> None:
     if (home / "data" / "meta.properties").exists():
         return
     # Kafka's cluster id is a UUID in 22 characters of URL-safe base64; a leading dash would read as an option.
-    cluster = (
-        base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22].replace("-", "A")
-    )
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22].replace("-", "A")
+    tool = (java, "-cp", f"{layout.kafka_jars}/*", "kafka.tools.StorageTool")
     done = subprocess.run(
-        [java, "-cp", f"{layout.kafka_jars}/*", "kafka.tools.StorageTool", "format"]
-        + ["--cluster-id", cluster, "--config", str(properties)],
+        [*tool, "format", "--cluster-id", cluster, "--config", str(properties)],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     if done.returncode != 0:
-        raise LocalPlatformError(
-            f"Kafka could not format {home / 'data'}:\n{done.stdout}{done.stderr}"
-        )
+        raise LocalPlatformError(f"Kafka could not format {home / 'data'}:\n{done.stdout}{done.stderr}")
 
 
 def _missing(layout: Layout) -> str | None:
@@ -108,6 +104,5 @@ def kafka(layout: Layout, java: str) -> Component:
         ready=lambda: _missing(layout),
         limit_seconds=60,
         ports=(layout.ports.kafka, layout.ports.kafka_controller),
-        stop_seconds=20,
     )
     return Component("Kafka", (service,), lambda: _prepare(layout, java))

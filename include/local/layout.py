@@ -83,7 +83,5 @@ class Layout:
         """
         spec = find_spec("pyspark")
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(
-                "pyspark is not installed here; run `make up`, which installs it"
-            )
+            raise ModuleNotFoundError("pyspark is not installed here; run `make up`, which installs it")
         return Path(spec.origin).parent

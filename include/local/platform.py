@@ -75,11 +75,7 @@ def _line(name: str, what: str, since: float) -> str:
 
 
 def _bring_up(layout: Layout, component: Component, say: Say, since: float) -> None:
-    down = [
-        service
-        for service in component.services
-        if supervise.find(layout, service.name) is None
-    ]
+    down = [service for service in component.services if supervise.find(layout, service.name) is None]
     if down:
         component.prepare()
     for service in down:
@@ -96,18 +92,11 @@ def _bring_up(layout: Layout, component: Component, say: Say, since: float) -> N
 
 
 def _ports_needed(layout: Layout, services: list[Service]) -> list[tuple[str, int]]:
-    down = [
-        service for service in services if supervise.find(layout, service.name) is None
-    ]
+    down = [service for service in services if supervise.find(layout, service.name) is None]
     # What a dead service left behind may still hold its port and is ended before its start.
-    orphaned = {
-        service.name for service in down if supervise.members(layout, [service.name])
-    }
+    orphaned = {service.name for service in down if supervise.members(layout, [service.name])}
     return [
-        (service.name, port)
-        for service in down
-        if service.name not in orphaned
-        for port in service.ports
+        (service.name, port) for service in down if service.name not in orphaned for port in service.ports
     ]
 
 
@@ -131,8 +120,7 @@ def up(layout: Layout, say: Say) -> Tools:
     failures: list[str] = []
     with ThreadPoolExecutor(len(plan)) as pool:
         waits: dict[Future[None], Component] = {
-            pool.submit(_bring_up, layout, component, say, since): component
-            for component in plan
+            pool.submit(_bring_up, layout, component, say, since): component for component in plan
         }
         for done in as_completed(waits):
             error = done.exception()
@@ -163,18 +151,12 @@ def down(layout: Layout, say: Say) -> None:
     shutil.rmtree(layout.home / "spark" / "recovery", ignore_errors=True)
     left = supervise.members(layout, SERVICE_NAMES)
     if left:
-        raise LocalPlatformError(
-            "still running: " + ", ".join(f"{p.pid} {p.name()}" for p in left)
-        )
+        raise LocalPlatformError("still running: " + ", ".join(f"{p.pid} {p.name()}" for p in left))
 
 
 def states(layout: Layout, tools: Tools) -> list[State]:
     """Return how each service is doing, in the order of their names in SERVICE_NAMES."""
-    services = {
-        service.name: service
-        for item in components(layout, tools)
-        for service in item.services
-    }
+    services = {service.name: service for item in components(layout, tools) for service in item.services}
     found = []
     for name in SERVICE_NAMES:
         running = supervise.find(layout, name)

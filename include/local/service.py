@@ -12,7 +12,6 @@ class Service:
     """One long-running process.
 
     `ready` returns None once the service does its work, else what is still missing;
-    `limit_seconds` bounds the wait for it; `stop_seconds` is what a SIGTERM may take.
     """
 
     name: str
@@ -22,7 +21,6 @@ class Service:
     ready: Callable[[], str | None]
     limit_seconds: float
     ports: tuple[int, ...] = ()
-    stop_seconds: float = 15.0
 
 
 def nothing_to_prepare() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from include.local.env import process_environment
-from include.local.jars import SPARK_KAFKA_SOURCE, resolve
+from include.local.jars import provide_jars
 from include.local.layout import HOST, Layout
 from include.local.service import Component, Service
 
@@ -41,7 +41,7 @@ def _prepare(layout: Layout, java: str) -> None:
     for folder in (home / "recovery", home / "work", layout.home / "scratch"):
         folder.mkdir(parents=True, exist_ok=True)
     (home / "cluster.conf").write_text(cluster_properties(layout))
-    resolve(layout, java, layout.spark_jars, SPARK_KAFKA_SOURCE)
+    provide_jars(layout, java, layout.spark_jars)
 
 
 def _master_state(layout: Layout) -> dict[str, Any] | str:
@@ -70,11 +70,7 @@ def _worker_missing(layout: Layout) -> str | None:
     state = _master_state(layout)
     if isinstance(state, str):
         return state
-    return (
-        None
-        if state.get("aliveworkers", 0) >= 1
-        else "a worker registered at the master"
-    )
+    return None if state.get("aliveworkers", 0) >= 1 else "a worker registered at the master"
 
 
 def spark(layout: Layout, java: str, settings: dict[str, str]) -> Component:
@@ -83,16 +79,15 @@ def spark(layout: Layout, java: str, settings: dict[str, str]) -> Component:
     ports = layout.ports
     launcher = str(layout.pyspark / "bin" / "spark-class")
     common = ("--host", HOST, "--properties-file", str(home / "cluster.conf"))
+    master_class = (launcher, "org.apache.spark.deploy.master.Master")
+    master_ports = ("--port", str(ports.spark_master), "--webui-port", str(ports.spark_master_ui))
+    worker_class = (launcher, "org.apache.spark.deploy.worker.Worker", "--work-dir", str(home / "work"))
+    worker_room = ("--cores", str(WORKER_CORES), "--memory", WORKER_MEMORY)
+    worker_port = ("--webui-port", str(ports.spark_worker_ui))
     env = process_environment(layout, settings, {"SPARK_DAEMON_MEMORY": "256m"})
     master = Service(
         name="spark-master",
-        command=(launcher, "org.apache.spark.deploy.master.Master", *common)
-        + (
-            "--port",
-            str(ports.spark_master),
-            "--webui-port",
-            str(ports.spark_master_ui),
-        ),
+        command=(*master_class, *common, *master_ports),
         env=env,
         log=layout.logs / "spark-master.log",
         ready=lambda: _master_missing(layout),
@@ -101,15 +96,7 @@ def spark(layout: Layout, java: str, settings: dict[str, str]) -> Component:
     )
     worker = Service(
         name="spark-worker",
-        command=(launcher, "org.apache.spark.deploy.worker.Worker", *common)
-        + ("--webui-port", str(ports.spark_worker_ui), "--work-dir", str(home / "work"))
-        + (
-            "--cores",
-            str(WORKER_CORES),
-            "--memory",
-            WORKER_MEMORY,
-            f"spark://{HOST}:{ports.spark_master}",
-        ),
+        command=(*worker_class, *common, *worker_port, *worker_room, f"spark://{HOST}:{ports.spark_master}"),
         env=env,
         log=layout.logs / "spark-worker.log",
         ready=lambda: _worker_missing(layout),

@@ -9,12 +9,18 @@ from include.local.layout import HOST, Layout
 from include.local.secrets import load_secrets
 
 _QUERIES = (
-    "SELECT country, sum(total_revenue) AS revenue, sum(event_count) AS events FROM ad_events_aggregated "
-    "WHERE window_start >= now() - 86400 GROUP BY country ORDER BY revenue DESC",
-    "SELECT ad_format, sumIf(event_count, event_type = 'click') / sumIf(event_count, event_type = 'impression') "
-    "AS click_through FROM ad_events_aggregated WHERE window_start >= now() - 86400 GROUP BY ad_format",
-    "SELECT toStartOfHour(window_start) AS hour, status, sum(event_count) AS events FROM ad_events_aggregated "
-    "WHERE window_start >= now() - 86400 GROUP BY hour, status ORDER BY hour",
+    (
+        "SELECT country, sum(total_revenue) AS revenue, sum(event_count) AS events FROM ad_events_aggregated "
+        "WHERE window_start >= now() - 86400 GROUP BY country ORDER BY revenue DESC"
+    ),
+    (
+        "SELECT ad_format, sumIf(event_count, event_type = 'click') / sumIf(event_count, event_type = 'impression') "
+        "AS click_through FROM ad_events_aggregated WHERE window_start >= now() - 86400 GROUP BY ad_format"
+    ),
+    (
+        "SELECT toStartOfHour(window_start) AS hour, status, sum(event_count) AS events FROM ad_events_aggregated "
+        "WHERE window_start >= now() - 86400 GROUP BY hour, status ORDER BY hour"
+    ),
 )
 
 
@@ -23,10 +29,7 @@ def summary(layout: Layout, tools: Tools, seconds: float) -> str:
     ports = layout.ports
     secrets = load_secrets(layout.secrets)
     home = layout.home.relative_to(layout.project)
-    client = (
-        " ".join(tools.clickhouse_client)
-        + f" --config-file={home}/clickhouse/analyst.xml"
-    )
+    client = " ".join(tools.clickhouse_client) + f" --config-file={home}/clickhouse/analyst.xml"
     lines = [
         "",
         f"The local platform is up ({seconds:.0f} s).",

@@ -1,13 +1,13 @@
 """Start, find and stop the processes of services.
 
 A service runs in a session of its own and is known by its process id and start time, so that a
-reused id is never taken for it. Its descendants carry a marker in their environment and are
-found by it even after their parent died.
+reused id is never taken for it. Its descendants are found even after their parent died.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -40,55 +40,72 @@ def _mark(layout: Layout, name: str) -> str:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _kept(layout: Layout, name: str) -> Running | None:
+    try:
+        kept = json.loads(_pid_file(layout, name).read_text())
+        return Running(int(kept["pid"]), float(kept["started"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return None
 
 
 def find(layout: Layout, name: str) -> Running | None:
     """Return the process of service `name` that this platform started, or None."""
+    kept = _kept(layout, name)
+    if kept is None or not _same(_started(kept.pid), kept):
+        return None
     try:
-        kept = json.loads(_pid_file(layout, name).read_text())
-        process = psutil.Process(int(kept["pid"]))
-        same = abs(process.create_time() - float(kept["started"])) < 0.5
-        return (
-            Running(process.pid, process.create_time())
-            if same and _is_alive(process)
-            else None
-        )
-    except (OSError, ValueError, KeyError, psutil.Error):
+        return kept if _is_alive(psutil.Process(kept.pid)) else None
+    except psutil.NoSuchProcess:
         return None
 
 
+def _same(started: float | None, kept: Running) -> bool:
+    return started is not None and abs(started - kept.started) < 0.5
+
+
+def _sessions(layout: Layout, names: Iterable[str]) -> set[int]:
+    """Return the sessions of the services `names`; one whose id now belongs to a stranger is left out.
+
+    A session's id is not given to a new process while any process of the session lives.
+    """
+    sessions = set()
+    for kept in filter(None, (_kept(layout, name) for name in names)):
+        started = _started(kept.pid)
+        if started is None or _same(started, kept):
+            sessions.add(kept.pid)
+    return sessions
+
+
 def members(layout: Layout, names: Iterable[str]) -> list[psutil.Process]:
-    """Return every live process that belongs to the services `names`, descendants and orphans included."""
+    """Return every live process that belongs to the services `names`, descendants and orphans included.
+
+    They are known by their session, by the marker in their environment (which a process that sets
+    its own title loses), or as children of one that is known so.
+    """
+    names = list(names)
+    sessions = _sessions(layout, names)
     marks = {_mark(layout, name) for name in names}
     found: dict[int, psutil.Process] = {}
-    for name in names:
-        running = find(layout, name)
-        if running is not None:
-            try:
-                leader = psutil.Process(running.pid)
-                found.update(
-                    {
-                        process.pid: process
-                        for process in (leader, *leader.children(recursive=True))
-                    }
-                )
-            except psutil.NoSuchProcess:
-                continue
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARKER) in marks:
-                found[process.pid] = process
+            if os.getsid(process.pid) in sessions or process.environ().get(MARKER) in marks:
+                found.update({item.pid: item for item in (process, *process.children(recursive=True))})
         except (psutil.Error, OSError):
             continue
-    return [process for process in found.values() if _alive_or_false(process)]
-
-
-def _alive_or_false(process: psutil.Process) -> bool:
-    try:
-        return _is_alive(process)
-    except psutil.NoSuchProcess:
-        return False
+    return [process for process in found.values() if _is_alive(process)]
 
 
 def start(layout: Layout, service: Service) -> Running:
@@ -109,9 +126,7 @@ def start(layout: Layout, service: Service) -> Running:
             start_new_session=True,
         )
     running = Running(child.pid, psutil.Process(child.pid).create_time())
-    _pid_file(layout, service.name).write_text(
-        json.dumps({"pid": running.pid, "started": running.started})
-    )
+    _pid_file(layout, service.name).write_text(json.dumps({"pid": running.pid, "started": running.started}))
     return running
 
 
@@ -124,9 +139,7 @@ def last_lines(path: Path, count: int = 15) -> str:
     return "\n".join(f"    {line}" for line in lines[-count:])
 
 
-def wait_ready(
-    layout: Layout, service: Service, clock: Callable[[], float] = time.monotonic
-) -> None:
+def wait_ready(layout: Layout, service: Service, clock: Callable[[], float] = time.monotonic) -> None:
     """Wait until `service` does its work.
 
     Raises:
@@ -153,7 +166,7 @@ def _end(processes: list[psutil.Process], limit_seconds: float) -> list[psutil.P
         except psutil.NoSuchProcess:
             continue
     _, alive = psutil.wait_procs(processes, timeout=limit_seconds)
-    alive = [process for process in alive if _alive_or_false(process)]
+    alive = [process for process in alive if _is_alive(process)]
     for process in alive:
         try:
             process.kill()
@@ -170,23 +183,16 @@ def stop(layout: Layout, names: Iterable[str], limit_seconds: float) -> int:
     a SIGTERM of its own and, 3 s later, a SIGKILL.
     """
     names = list(names)
-    leaders = [
-        psutil.Process(running.pid)
-        for name in names
-        if (running := find(layout, name)) is not None
-    ]
+    pids = {running.pid for name in names if (running := find(layout, name)) is not None}
     everyone = members(layout, names)
+    leaders = [process for process in everyone if process.pid in pids]
     for leader in leaders:
         try:
             leader.terminate()
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(leaders, timeout=limit_seconds)
-    left = {
-        process.pid: process
-        for process in [*everyone, *members(layout, names)]
-        if _alive_or_false(process)
-    }
+    left = {process.pid: process for process in [*everyone, *members(layout, names)] if _is_alive(process)}
     killed = _end(list(left.values()), 3.0)
     for name in names:
         _pid_file(layout, name).unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 from clickhouse_driver import Client
 
 from include.quality.parameters import HOUR
@@ -29,7 +29,9 @@ def as_frame(rows: list[tuple[object, ...]], columns: list[tuple[str, str]]) -> 
         if bare.startswith(("Int", "UInt")):
             frame[name] = frame[name].astype("Int64")
         elif bare.startswith(("Float", "Decimal")):
-            frame[name] = frame[name].map(lambda x: float(x) if isinstance(x, Decimal) else x).astype("float64")
+            frame[name] = (
+                frame[name].map(lambda x: float(x) if isinstance(x, Decimal) else x).astype("float64")
+            )
         elif bare.startswith("DateTime"):
             frame[name] = pd.to_datetime(frame[name], utc=True).dt.tz_localize(None)
     return frame

@@ -102,7 +102,9 @@ def build_suite(path: Path, content: SuiteFile) -> LoadedSuite:
         except (GreatExpectationsError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise SuiteError(path, f"expectation {number} ({entry.type}): {reason}") from error
-    suite = ExpectationSuite(name=content.name, expectations=expectations, meta={"purpose": content.meta.purpose})
+    suite = ExpectationSuite(
+        name=content.name, expectations=expectations, meta={"purpose": content.meta.purpose}
+    )
     return LoadedSuite(content, suite)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 from great_expectations.core.run_identifier import RunIdentifier
@@ -41,7 +41,7 @@ class SuiteRunner:
         self.stream = stream
         logging.getLogger("great_expectations").setLevel(logging.WARNING)
         self.context = gx.get_context(mode="ephemeral", project_config=_configuration(folder))
-        self.context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+        self.context.variables.progress_bars = {"globally": False}
         self.source = self.context.data_sources.add_pandas(name=stream)
         self.batches: dict[str, BatchDefinition[Any]] = {}
 
@@ -52,7 +52,9 @@ class SuiteRunner:
         name = loaded.file.name
         if name not in self.batches:
             self.context.suites.add(loaded.suite)
-            self.batches[name] = self.source.add_dataframe_asset(name=name).add_batch_definition_whole_dataframe("hour")
+            self.batches[name] = self.source.add_dataframe_asset(
+                name=name
+            ).add_batch_definition_whole_dataframe("hour")
             definition = gx.ValidationDefinition(name=name, data=self.batches[name], suite=loaded.suite)
             self.context.validation_definitions.add(definition)
         run_id = RunIdentifier(run_name=f"{self.stream}_{hour:%Y-%m-%dT%H}", run_time=datetime.now(UTC))
@@ -82,7 +84,9 @@ class SuiteRunner:
         self.context.build_data_docs()
         return self.folder / "index.html"
 
-    def _result(self, result: ExpectationValidationResult, suite: str, hour: datetime, evidence: str) -> CheckResult:
+    def _result(
+        self, result: ExpectationValidationResult, suite: str, hour: datetime, evidence: str
+    ) -> CheckResult:
         configuration = result.expectation_config
         assert configuration is not None
         kwargs = {k: v for k, v in configuration.kwargs.items() if k != "batch_id"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType
@@ -34,7 +35,10 @@ def classified(records: DataFrame, contract: Contract) -> DataFrame:
         *records.drop("value").columns,
         "clean",
         F.col("judged.reason").alias("reason"),
-        *(F.coalesce(F.when(F.col("clean"), F.col(f"clean_{n}")), F.col(f"judged.f_{n}")).alias(n) for n in names),
+        *(
+            F.coalesce(F.when(F.col("clean"), F.col(f"clean_{n}")), F.col(f"judged.f_{n}")).alias(n)
+            for n in names
+        ),
     )
 
 
@@ -53,11 +57,11 @@ def _classifier_column(contract: Contract) -> Any:
 
     @F.arrow_udf(result)  # type: ignore[untyped-decorator, unused-ignore]
     def judge(dirty: pa.Array, value: pa.Array, kafka_us: pa.Array) -> pa.Array:
-        if not pa.compute.any(dirty).as_py():
+        if not pc.any(dirty).as_py():
             return pa.nulls(len(dirty), arrow)
         classifier = Classifier(contract)
         rows: list[dict[str, Any] | None] = [None] * len(dirty)
-        for index in pa.compute.indices_nonzero(dirty).to_pylist():
+        for index in pc.indices_nonzero(dirty).to_pylist():
             outcome = classifier.classify(value[index].as_py(), kafka_us[index].as_py() // 1000)
             if isinstance(outcome, Reject):
                 rows[index] = {"reason": outcome.reason}
@@ -69,8 +73,3 @@ def _classifier_column(contract: Contract) -> Any:
         return pa.array(rows, arrow)
 
     return judge
-
-
-def hour_seconds() -> Column:
-    """Return the event hour as epoch seconds."""
-    return (F.floor(F.col("time_us") / F.lit(3_600_000_000)) * 3600).cast("long")

@@ -17,16 +17,18 @@ from pyspark.sql import functions as F
 
 from include.contracts import Contract
 
-ISO8601 = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?\z"
+ISO8601 = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?\z"
+)
 LONGEST_VALUE = 65_536
-WORKING = ("text", "flat", "object", "parsed_time")
 
 
 def text_pattern(contract: Contract) -> str:
     """Return the regular expression that the text of a clean value matches: shape, and type of each field."""
     types = {"string": '"', "number": "-?[0-9]"}
     tests = [
-        rf'(?=[^{{]*\{{.*?"{re.escape(name)}"\s*:\s*{types[rule.type]})' for name, rule in contract.fields.items()
+        rf'(?=[^{{]*\{{.*?"{re.escape(name)}"\s*:\s*{types[rule.type]})'
+        for name, rule in contract.fields.items()
     ]
     plain_numbers = r"(?!.*?:\s*-?(?:[0-9.]*[eE]|[0-9.]{25}))"
     return rf"(?s)^(?=\s*\{{[^{{}}\[\]\\]*\}}\s*\z){plain_numbers}{''.join(tests)}"
@@ -67,7 +69,7 @@ def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
         }
     )
     clean = F.coalesce(F.col("clean") & _all(_rule_tests(contract)), F.lit(False))
-    return parsed.withColumn("clean", clean).drop(*WORKING[:1], *WORKING[1:3])
+    return parsed.withColumn("clean", clean).drop("text", "flat", "object")
 
 
 def _all(tests: list[Column]) -> Column:

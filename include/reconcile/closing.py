@@ -42,5 +42,7 @@ def why_open(
     for position in positions:
         wanted = position.end if position.first_after is None else position.first_after
         if position.frontier < wanted:
-            behind.append(f"partition {position.partition} is folded to offset {position.frontier} of {wanted}")
+            behind.append(
+                f"partition {position.partition} is folded to offset {position.frontier} of {wanted}"
+            )
     return "; ".join(behind) or None

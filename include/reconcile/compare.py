@@ -26,7 +26,9 @@ MOST_CELLS_NAMED = 200
 MOST_CELLS_READ = 1_000_000
 
 
-def digests(client: Client, contract: Contract, start: datetime, end: datetime) -> dict[tuple[datetime, int, int], str]:
+def digests(
+    client: Client, contract: Contract, start: datetime, end: datetime
+) -> dict[tuple[datetime, int, int], str]:
     """Return the digest of each seal's rows over all cubes, by (hour, frontier, seal), for hours in [start, end)."""
     parts: dict[tuple[datetime, int, int], list[str]] = {}
     for cube in contract.cubes:
@@ -49,6 +51,22 @@ def compare_as_they_came(client: Client, contract: Contract, plan: HourPlan) -> 
 def compare_exact(client: Client, contract: Contract, plan: HourPlan) -> Differences:
     """Return where the recount and the base's sealed rows differ, each identity counted once."""
     return _compare(client, contract, plan, "reconcile/compare_base.sql.j2")
+
+
+def has_later_deltas(client: Client, contract: Contract, plan: HourPlan) -> bool:
+    """Whether the hour has valid deltas after the base certificate, up to the plan's frontier."""
+    base = plan.base or Certificate(0, 0, "")
+    parameters = {
+        **bounds(plan.hour),
+        "stream": plan.stream,
+        "generation": plan.generation,
+        "frontier": plan.frontier,
+        "base_frontier": base.frontier,
+    }
+    return any(
+        client.execute(read_sql("reconcile/deltas_after.sql.j2", cube=cube), parameters)[0][0]
+        for cube in contract.cubes
+    )
 
 
 def _compare(client: Client, contract: Contract, plan: HourPlan, template: str) -> Differences:

@@ -33,7 +33,9 @@ def asked_hours(start: datetime, end: datetime) -> list[datetime]:
     """
     count = (end - start) // HOUR + 1
     if not 1 <= count <= MOST_HOURS:
-        raise ValueError(f"{start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H} are {count} hours: one run takes 1 to {MOST_HOURS}")
+        raise ValueError(
+            f"{start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H} are {count} hours: one run takes 1 to {MOST_HOURS}"
+        )
     return [start + HOUR * index for index in range(count)]
 
 

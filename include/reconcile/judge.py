@@ -47,7 +47,9 @@ def judge(measured: Measured) -> Judgement:
     ]
     balanced = sum(balance.this_hour for balance in measured.balances)
     if balanced != measured.events_as_they_came:
-        reasons.append(f"{measured.events_as_they_came} events of this hour were read, its ranges hold {balanced}")
+        reasons.append(
+            f"{measured.events_as_they_came} events of this hour were read, its ranges hold {balanced}"
+        )
     differences = _together(measured.as_they_came, measured.exact)
     if differences.total:
         reasons.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from clickhouse_driver import Client
@@ -23,7 +23,6 @@ from include.reconcile.types import (
     HOUR,
     OPEN,
     UNPROVABLE,
-    Certificate,
     HourPlan,
     OffsetRange,
     Segment,
@@ -48,6 +47,7 @@ def make_plans(
     start: datetime | None,
     end: datetime | None,
     repair: str,
+    load: Callable[[str], Contract] = load_contract,
 ) -> tuple[str, list[HourPlan]]:
     """Plan and record a run; return its id and the plans. Hours named by `start` and `end` are always taken up.
 
@@ -60,7 +60,7 @@ def make_plans(
     try:
         plans: list[HourPlan] = []
         for stream in streams:
-            plans += _plan_stream(settings, client, run, load_contract(stream), start, end, repair)
+            plans += _plan_stream(settings, client, run, load(stream), start, end, repair)
         store.write_plans(client, plans)
     finally:
         client.disconnect()
@@ -77,11 +77,10 @@ def _plan_stream(
     repair: str,
 ) -> list[HourPlan]:
     stream = contract.stream
-    if start is None and end is None:
+    first, last = start or end, end or start
+    if first is None or last is None:
         hours = due_hours(read_history(client, contract), datetime.now(UTC), contract.lateness_seconds)
     else:
-        first, last = start or end, end or start
-        assert first is not None and last is not None
         hours = asked_hours(_whole(first), _whole(last))
     if not hours:
         log.info("%s: no closed hour needs a judgement", stream)
@@ -233,8 +232,3 @@ class _StreamPlanner:
 
 def _with_segments(plan: HourPlan, segments: Sequence[Segment]) -> HourPlan:
     return HourPlan(**{**vars(plan), "segments": tuple(segments)})
-
-
-def certificate_key(certificate: Certificate | None) -> tuple[int, int]:
-    """Return what orders certificates: (frontier, seal)."""
-    return (certificate.frontier, certificate.seal) if certificate else (0, 0)

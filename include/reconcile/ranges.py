@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import pairwise
 
 from include.reconcile.types import HOUR, OffsetRange, Segment, as_utc, epoch
 from include.streaming.ledger import LedgerRow
@@ -37,7 +38,7 @@ def chain_faults(rows: dict[int, list[LedgerRow]]) -> list[str]:
     """Return a sentence for each hole and overlap of the valid ledger."""
     faults = []
     for partition, ordered in rows.items():
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in pairwise(ordered):
             if after.start_offset == before.end_offset:
                 continue
             kind = "hole" if after.start_offset > before.end_offset else "overlap"
@@ -58,13 +59,13 @@ def holds_hour(row: LedgerRow, hour: datetime, kafka_range: OffsetRange | None) 
         if row.kafka_time_min < end_ms and row.kafka_time_max >= start_ms:
             return True
     return (
-        kafka_range is not None
-        and row.start_offset < kafka_range.end
-        and row.end_offset > kafka_range.start
+        kafka_range is not None and row.start_offset < kafka_range.end and row.end_offset > kafka_range.start
     )
 
 
-def join(ranges: Iterable[OffsetRange], near: int = NEAR_OFFSETS, most: int = MOST_READS) -> list[OffsetRange]:
+def join(
+    ranges: Iterable[OffsetRange], near: int = NEAR_OFFSETS, most: int = MOST_READS
+) -> list[OffsetRange]:
     """Join ranges of a partition that are closer than `near` offsets, then the nearest until `most` are left."""
     grouped: dict[int, list[OffsetRange]] = defaultdict(list)
     for item in sorted(ranges):
@@ -93,7 +94,9 @@ def hour_ranges(
     return join(needed)
 
 
-def segments(rows: dict[int, list[LedgerRow]], ranges: Sequence[Sequence[OffsetRange]]) -> list[list[Segment]]:
+def segments(
+    rows: dict[int, list[LedgerRow]], ranges: Sequence[Sequence[OffsetRange]]
+) -> list[list[Segment]]:
     """Cut each hour's ranges where any other hour's begin or end, so that hours of a run share what is read.
 
     Returns one list of segments for each list of ranges; a segment that several hours need is equal in each.
@@ -109,7 +112,7 @@ def segments(rows: dict[int, list[LedgerRow]], ranges: Sequence[Sequence[OffsetR
         parts = [
             OffsetRange(item.partition, low, high)
             for item in listed
-            for low, high in zip(ordered[item.partition], ordered[item.partition][1:], strict=False)
+            for low, high in pairwise(ordered[item.partition])
             if item.start <= low and high <= item.end
         ]
         for part in parts:

@@ -20,7 +20,7 @@ from include.spark.submission import streams_of
 DEAD_STATES = frozenset({"FINISHED", "FAILED", "ERROR", "KILLED", "NOT_FOUND"})
 REST_PORT = 6066
 HTTP_SECONDS = 10.0
-_HEAD_BYTES = 32_768
+_LOG_BYTES = 32_768
 _NAME = re.compile(r'"--name" "([^"]*)"')
 _LAUNCH = re.compile(r'"--launch" "([^"]*)"')
 
@@ -83,20 +83,16 @@ def read_cluster(settings: Settings) -> ClusterState:
 
 
 def driver_log(settings: Settings, driver_id: str) -> str:
-    """Return the address of a driver's stderr on its worker's pages; empty when no worker is known."""
+    """Return the page of a driver's log on its worker; empty when no worker is known."""
     state = _get_json(f"{settings.spark_master_ui}/json/")
     workers = {worker["id"]: worker["webuiaddress"] for worker in state.get("workers", [])}
     drivers = [*state.get("activedrivers", []), *state.get("completeddrivers", [])]
-    return next((_log_address(item, workers) for item in drivers if item["id"] == driver_id), "")
+    return next((_log_page(item, workers) for item in drivers if item["id"] == driver_id), "")
 
 
-def log_tail(address: str, lines: int = 20) -> str:
-    """Return the last lines of a log page; empty when it cannot be read."""
-    try:
-        answer = httpx.get(address, timeout=HTTP_SECONDS)
-    except httpx.HTTPError:
-        return ""
-    return "\n".join(answer.text.rstrip().splitlines()[-lines:]) if answer.is_success else ""
+def log_tail(page: str, lines: int = 20) -> str:
+    """Return the last lines of the log that a page shows; empty when it cannot be read."""
+    return "\n".join(_log_text(page).rstrip().splitlines()[-lines:])
 
 
 def driver_state(settings: Settings, driver_id: str) -> str:
@@ -127,21 +123,28 @@ def _get_json(address: str) -> dict[str, Any]:
     return answer
 
 
-def _log_address(item: dict[str, Any], workers: dict[str, str]) -> str:
+def _log_page(item: dict[str, Any], workers: dict[str, str]) -> str:
     worker = workers.get(item.get("worker", ""), "")
-    return f"{worker}/log?driverId={item['id']}&logType=stderr" if worker else ""
+    return f"{worker}/logPage/?driverId={item['id']}&logType=stderr" if worker else ""
+
+
+def _log_text(page: str, offset: int | None = None) -> str:
+    """Return a log as text: its end, or from an offset on; empty when it cannot be read."""
+    if not page:
+        return ""
+    part = "" if offset is None else f"&offset={offset}"
+    address = page.replace("/logPage/", "/log/") + f"{part}&byteLength={_LOG_BYTES}"
+    try:
+        answer = httpx.get(address, timeout=HTTP_SECONDS)
+    except httpx.HTTPError:
+        return ""
+    return answer.text if answer.is_success else ""
 
 
 def _driver(item: dict[str, Any], workers: dict[str, str]) -> Driver:
-    log = _log_address(item, workers)
-    head = ""
-    if log:
-        try:
-            answer = httpx.get(f"{log}&offset=0&byteLength={_HEAD_BYTES}", timeout=HTTP_SECONDS)
-            head = answer.text if answer.is_success else ""
-        except httpx.HTTPError:
-            head = ""
+    page = _log_page(item, workers)
+    head = _log_text(page, offset=0)
     name, launch = _NAME.search(head), _LAUNCH.search(head)
     return Driver(
-        item["id"], item["state"], name.group(1) if name else "", launch.group(1) if launch else "", log
+        item["id"], item["state"], name.group(1) if name else "", launch.group(1) if launch else "", page
     )

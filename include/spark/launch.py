@@ -119,18 +119,18 @@ class LaunchStreamOperator(SparkSubmitOperator):
         """Submit; the driver id and the launch id together outlive this attempt in the task's state store."""
         return {"driver": super().submit_job(context), "launch": self._launch}
 
-    def get_job_status(self, external_id: Any, context: Context) -> str:
+    def get_job_status(self, external_id: Any, context: Context) -> str:  # noqa: ARG002
         """Return the driver's state; an answer without success is NOT_FOUND, so that a retry submits anew."""
         from include.settings import get_settings
         from include.spark.cluster import driver_state
 
         return driver_state(get_settings(), external_id["driver"])
 
-    def is_job_succeeded(self, status: str) -> bool:
+    def is_job_succeeded(self, status: str) -> bool:  # noqa: ARG002
         """A driver that ended is never a launch that succeeded: a retry submits anew."""
         return False
 
-    def poll_until_complete(self, external_id: Any, context: Context) -> None:
+    def poll_until_complete(self, external_id: Any, context: Context) -> None:  # noqa: ARG002
         """Wait until the launch's heartbeat says running and, where data waits, its ledger has a row."""
         from include.settings import get_settings
         from include.spark.progress import await_running

@@ -66,6 +66,10 @@ def request_stop(settings: Settings, stream: str, limit_seconds: float) -> StopR
         )
         while time.monotonic() - began < limit_seconds:
             beat = last_heartbeat(client, stream)
+            if beat is not None and beat.generation > generation:
+                # The driver had not claimed yet when it was asked, or was relaunched meanwhile.
+                generation = beat.generation
+                _ask(client, stream, generation)
             stopped = beat is not None and beat.generation >= generation and beat.state == "stopped"
             gone = not read_cluster(settings).carries(stream)
             if gone or (stopped and _serves_others(client, _drivers(settings, stream), stream)):
@@ -77,6 +81,13 @@ def request_stop(settings: Settings, stream: str, limit_seconds: float) -> StopR
         return _report(client, stream, "killed", generation, began, ids)
     finally:
         client.disconnect()
+
+
+def _ask(client: Client, stream: str, generation: int) -> None:
+    client.execute(
+        "INSERT INTO stop_requests (stream, generation, requested_at) VALUES",
+        [(stream, generation, datetime.now(UTC))],
+    )
 
 
 def _drivers(settings: Settings, stream: str) -> tuple[Driver, ...]:

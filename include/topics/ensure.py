@@ -147,7 +147,7 @@ def _await_leaders(admin: AdminClient, names: list[str]) -> None:
             if name not in found or any(p.leader is None or p.leader.id < 0 for p in found[name].partitions)
         ]
 
-    def give_up(state: object) -> list[str]:
+    def give_up(_: object) -> list[str]:
         raise TimeoutError(
             f"partitions of {', '.join(leaderless())} had no leader after {LEADER_SECONDS:.0f} s"
         )

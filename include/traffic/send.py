@@ -126,14 +126,19 @@ class Sender:
                         f"first failure: {self.first_failure or 'none reported'}"
                     ) from error
                 self._producer.poll(0.1)
+            except KafkaException as error:
+                self._note(error.args[0], partition, kafka_ms)
+                return
 
     def _wait_until(self, due_us: int) -> None:
         while (left := due_us / 1e6 - time.time()) > 0:
             self._producer.poll(left)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            return
+        if error is not None:
+            self._note(error, message.partition(), message.timestamp()[1])
+
+    def _note(self, error: KafkaError, partition: int | None, kafka_ms: int) -> None:
         self.failed += 1
         if not self.first_failure:
-            self.first_failure = f"{error.str()} (partition {message.partition()}, Kafka timestamp {message.timestamp()[1]} ms)"
+            self.first_failure = f"{error.str()} (partition {partition}, Kafka timestamp {kafka_ms} ms)"

@@ -39,7 +39,7 @@ FROM (
         ) AS t USING (generation)
         WHERE batch <= upto
     ) AS valid
-    ANY INNER JOIN (
+    ALL INNER JOIN (
         SELECT partition, min(start_offset) AS first
         FROM ledger
         WHERE stream = %(stream)s AND has(hours, toDateTime(%(first)s, 'UTC'))
@@ -69,7 +69,7 @@ FROM (
     FROM balances FINAL
     WHERE stream = %(stream)s AND hour = toDateTime(%(first)s, 'UTC')
 ) AS b
-ANY INNER JOIN (
+ALL INNER JOIN (
     SELECT seal
     FROM certificates
     WHERE stream = %(stream)s AND hour = toDateTime(%(first)s, 'UTC')

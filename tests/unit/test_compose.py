@@ -18,6 +18,10 @@ from cryptography.fernet import Fernet
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 
+from include.local.env import airflow_settings
+from include.local.layout import Layout
+from include.local.secrets import Secrets
+from include.local.spark import cluster_properties
 from include.settings import PREFIX, PROJECT_ROOT, Settings
 
 COMPOSE = PROJECT_ROOT / "docker-compose.yml"
@@ -157,7 +161,8 @@ def test_images_are_pinned(services: dict[str, Service]) -> None:
 def test_secrets_must_be_given_and_are_never_written_down(text: str, raw: dict[str, Service]) -> None:
     for match in VARIABLE.finditer(text):
         if SECRET_WORD.search(match["name"]) or match["name"].endswith("_KEY"):
-            assert match["kind"] == "?" and match["text"], f"{match[0]} must be ${{{match['name']}:?reason}}"
+            required = match["kind"] == "?" and match["text"]
+            assert required, f"{match[0]} must be ${{{match['name']}:?reason}}"
     for name, service in raw.items():
         for variable, value in environment(service).items():
             if variable.endswith("_PASSWORDS_FILE") or not (
@@ -185,9 +190,8 @@ def test_long_running_services_are_checked_and_restarted(services: dict[str, Ser
             continue
         assert service.get("restart") == "unless-stopped", f"{name} is not restarted"
         check = service.get("healthcheck", {})
-        assert check.get("test") and {"interval", "timeout", "retries"} <= set(check), (
-            f"{name} has no health check"
-        )
+        missing = {"test", "interval", "timeout", "retries"} - set(check)
+        assert not missing, f"{name}'s health check lacks {sorted(missing)}"
 
 
 def test_services_wait_for_what_they_need(services: dict[str, Service]) -> None:
@@ -230,7 +234,7 @@ def test_driver_worker_and_airflow_share_their_folders(text: str, services: dict
             assert folder.startswith("/var/lib/platform/"), f"{name}: {folder} is in no shared volume"
             assert folder in dockerfile, f"the image does not make {folder}"
         assert settings["PLATFORM_SPARK_JARS"] == "/opt/jars/spark"
-    assert "python -m include.local.jars /opt/jars" in dockerfile
+    assert "RUN python docker/fetch_jars.py /opt/jars/spark" in dockerfile
     declared = set(yaml.safe_load(text)["volumes"])
     used = {v.split(":")[0] for s in services.values() for v in s.get("volumes", []) if not v.startswith(".")}
     assert used == declared, f"declared {sorted(declared)}, used {sorted(used)}"
@@ -239,12 +243,13 @@ def test_driver_worker_and_airflow_share_their_folders(text: str, services: dict
 def test_files_that_the_services_name_exist(services: dict[str, Service]) -> None:
     mounted = [v.split(":")[0] for s in services.values() for v in s.get("volumes", []) if v.startswith("./")]
     in_image = [
-        word.rpartition("=")[2].replace("/opt/platform/", "./")
+        word.replace("/opt/platform/", "./")
         for service in services.values()
         for word in service.get("command", [])
         if "/opt/platform/" in word
     ]
-    assert mounted and in_image
+    assert mounted
+    assert in_image
     missing = [path for path in [*mounted, *in_image] if not (PROJECT_ROOT / path).is_file()]
     assert not missing, missing
 
@@ -256,11 +261,12 @@ def test_clickhouse_users_take_their_passwords_from_the_environment(services: di
     assert users["default"].get("remove") == "remove"
     for name in ("platform", "analyst"):
         password = users[name].find("password")
-        assert password is not None and not password.text, f"{name} has a literal password"
+        assert password is not None, name
+        assert not password.text, f"{name} has a literal password"
         assert password.get("from_env") in environment(services["clickhouse"]), name
-    assert root.findtext("profiles/analyst/readonly") in {"1", "2"}
+    assert root.findtext("profiles/analyst/readonly") == "1"
     assert users["analyst"].findtext("profile") == "analyst"
-    longest = float(root.findtext("profiles/analyst/constraints/max_execution_time/max") or "inf")
+    longest = float(root.findtext("profiles/analyst/max_execution_time") or "inf")
     grace = Settings.model_fields["grace_seconds"].get_default()
     assert longest < grace, f"a reader may take {longest} s, the grace period is {grace} s"
 
@@ -272,7 +278,35 @@ def test_drawn_secrets_are_those_that_compose_asks_for(text: str) -> None:
     assert set(drawn) == asked
     Fernet(drawn["AIRFLOW_FERNET_KEY"])
     short = [name for name, value in drawn.items() if len(value) < 32]
-    assert not short and len(set(drawn.values())) == len(drawn)
+    assert not short, f"under 32 characters: {short}"
+    assert len(set(drawn.values())) == len(drawn), "a secret was drawn twice"
+
+
+def test_master_and_worker_are_set_up_as_on_the_local_platform() -> None:
+    lines = (DOCKER / "spark" / "cluster.conf").read_text().splitlines()
+    image = dict(line.split() for line in lines if line and not line.startswith("#"))
+    local = dict(line.split() for line in cluster_properties(Layout()).splitlines())
+    of_the_place = {"spark.deploy.recoveryDirectory", "spark.master.rest.host"}
+    assert set(image) == set(local)
+    assert {k: v for k, v in image.items() if k not in of_the_place} == {
+        k: v for k, v in local.items() if k not in of_the_place
+    }
+
+
+def test_airflow_is_configured_as_on_the_local_platform(services: dict[str, Service]) -> None:
+    here = environment(services["airflow-scheduler"])
+    local = airflow_settings(Layout(), Secrets())
+    shared = (
+        "CORE__EXECUTOR",
+        "CORE__LOAD_EXAMPLES",
+        "CORE__DAGS_ARE_PAUSED_AT_CREATION",
+        "CORE__SIMPLE_AUTH_MANAGER_USERS",
+        "CORE__PARALLELISM",
+    )
+    for option in (f"AIRFLOW__{name}" for name in shared):
+        assert here[option].lower() == local[option].lower(), option
+    connections = {name for name in local if name.startswith("AIRFLOW_CONN_")}
+    assert connections <= set(here), f"no {sorted(connections - set(here))} in containers"
 
 
 def test_shell_scripts_parse() -> None:

@@ -28,7 +28,7 @@ spec.loader.exec_module(module)
 seconds = time.perf_counter() - began
 from airflow.dag_processing.dagbag import DagBag
 heavy = [name for name in sys.argv[2].split(",") if name in sys.modules]
-bag = DagBag(sys.argv[1], include_examples=False, collect_dags=True)
+bag = DagBag(sys.argv[1], collect_dags=True)
 print("RESULT" + json.dumps({
     "seconds": seconds,
     "heavy": heavy,

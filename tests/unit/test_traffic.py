@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import include.traffic
 from include.traffic import Traffic, UnknownGeneratorError, generator_for
 from include.traffic.ad_events import AdEvents, break_schema
 from include.traffic.faults import Kind, malform
@@ -58,7 +61,8 @@ def test_prices_click_rates_and_the_ratio_of_revenues_are_as_promised() -> None:
             shown[ad_format] += 1
     rate = {ad_format: clicks[ad_format] / shown[ad_format] for ad_format in shown}
     usual = sum(0.03 <= price <= 0.05 for price in prices) / len(prices)
-    assert 0.01 <= min(prices) and max(prices) <= 0.10
+    assert min(prices) >= 0.01
+    assert max(prices) <= 0.10
     assert usual > 0.8, f"only {usual:.2f} of the clicks earn 0.03 to 0.05"
     assert rate["banner"] < 0.03 < rate["interstitial"] < 0.06 < rate["rewarded_video"], rate
     ratio = revenue["rewarded_video"] / revenue["banner"]
@@ -82,8 +86,10 @@ def test_times_of_late_and_future_records_keep_their_distances() -> None:
     _, schedule, _ = drawn(duration=3600, **SHARES)
     behind = (schedule.slot_us - schedule.event_us) / 1e6
     late, future = behind[schedule.kind == Kind.LATE], -behind[schedule.kind == Kind.FUTURE]
-    assert 61 <= late.min() and late.max() <= 900
-    assert 120 <= future.min() and future.max() <= 7200
+    assert late.min() >= 61
+    assert late.max() <= 900
+    assert future.min() >= 120
+    assert future.max() <= 7200
     assert schedule.event_us.min() >= schedule.slot_us[0], "an event lies before the run's first event"
     assert (behind[schedule.kind == Kind.PLAIN] == 0).all()
 
@@ -139,10 +145,8 @@ def test_chunks_of_any_size_hold_the_same_values() -> None:
 def test_a_malformed_value_is_never_one_whole_object(flavour: int) -> None:
     _, _, traffic = drawn(duration=1)
     damaged = malform(traffic.values(0, 1)[0], flavour)
-    try:
+    with contextlib.suppress(ValueError):
         assert not isinstance(json.loads(damaged.decode("utf-8")), dict), damaged
-    except ValueError:
-        pass
 
 
 @pytest.mark.parametrize("flavour", range(50))
@@ -178,7 +182,8 @@ def test_a_wrong_plan_is_refused_in_one_line_with_name_and_value(
 ) -> None:
     with pytest.raises(PlanError) as refused:
         parse_plan(values)
-    assert named in str(refused.value) and "\n" not in str(refused.value), str(refused.value)
+    assert named in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_replay_outside_of_what_the_topic_can_hold_is_refused() -> None:
@@ -194,3 +199,12 @@ def test_a_stream_without_a_generator_is_refused_by_name() -> None:
     for stream in ("nothing", "plan"):
         with pytest.raises(UnknownGeneratorError, match=f"'{stream}'"):
             generator_for(stream)
+
+
+def test_a_further_stream_brings_its_generator_as_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fourth_stream.py").write_text("def draw(schedule, run_number, seed): return seed\n")
+    monkeypatch.setattr(include.traffic, "__path__", [*include.traffic.__path__, str(tmp_path)])
+    _, schedule, _ = drawn(duration=1)
+    assert generator_for("fourth_stream").draw(schedule, 1, 5) == 5

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from include.contracts import load_contract
+from include.contracts.classifier import Classifier, Reject
 from include.traffic import generator_for
 from include.traffic.faults import Kind
 from include.traffic.plan import parse_plan
@@ -109,3 +111,18 @@ def test_dimensions_are_json_with_sorted_keys() -> None:
     row = generator_for("ad_events").draw(schedule, 1, 1).truth()[0]
     assert row.dimensions == json.dumps(json.loads(row.dimensions), sort_keys=True, separators=(",", ":"))
     assert list(json.loads(row.came)) == ["event_count", "revenue"]
+
+
+def test_the_contract_judges_each_record_as_the_generator_meant_it() -> None:
+    shares = {"malformed": 0.1, "schema_breaking": 0.1, "duplicate": 0.1, "late": 0.1, "future": 0.1}
+    plan = parse_plan({"start": "2025-12-16T02:00:00", "duration": 200, "rate": 20, **shares})
+    schedule = draw_schedule(plan, 1_765_850_400_000_000, 4)
+    traffic = generator_for("ad_events").draw(schedule, 99, plan.seed)
+    classifier = Classifier(load_contract("ad_events"))
+    reasons = {Kind.MALFORMED: "malformed", Kind.SCHEMA_BREAKING: "schema", Kind.FUTURE: "future"}
+    for value, kafka_ms, kind in zip(
+        traffic.values(0, plan.events), schedule.kafka_ms.tolist(), schedule.kind.tolist(), strict=True
+    ):
+        judged = classifier.classify(value, kafka_ms)
+        reason = judged.reason if isinstance(judged, Reject) else None
+        assert reason == reasons.get(Kind(kind)), f"{Kind(kind).name}: {judged} for {value!r}"

@@ -1,0 +1,55 @@
+# The platform on one machine, its tests and its demo. `make` alone prints the targets.
+
+# The interpreter of a new .venv; without one, the first supported python3 on PATH.
+PYTHON ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV_VERSION := 0.13.9
+LOCAL := PYTHONPATH=$(CURDIR) $(BIN)/python -m include.local
+# Tests that need services get the settings of the local platform.
+WITH_PLATFORM := set -a; . .local/env; set +a;
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status logs clean demo test unit lint bench
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv with the locked libraries
+
+$(STAMP): requirements.lock
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" UV_VERSION="$(UV_VERSION)" bash .ci/install
+	@touch $@
+
+up: setup ## start Kafka, ClickHouse, Spark and Airflow, and wait until they work
+	@$(LOCAL) up
+
+down: ## stop every process of the platform; its data stays
+	@if [ -x $(BIN)/python ] && [ -d .local ]; then $(LOCAL) down; else echo "Nothing was started here."; fi
+
+status: setup ## show each service: process, age, ready or what it waits for
+	@$(LOCAL) status
+
+logs: setup ## follow the logs of all services
+	@$(LOCAL) logs
+
+clean: ## stop the platform and remove its data, logs and passwords
+	@if [ -x $(BIN)/python ]; then $(LOCAL) clean; else rm -rf .local; fi
+
+demo: setup ## run the main job end to end through Airflow, and report
+	@PYTHONPATH=$(CURDIR) $(BIN)/python -m include.demo
+
+unit: setup ## the tests that need no service
+	@$(BIN)/pytest tests/unit
+
+test: unit up ## all tests: unit, then integration and system on the running platform
+	@$(WITH_PLATFORM) $(BIN)/pytest tests/integration tests/system
+
+lint: setup ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy --strict include jobs
+
+bench: up ## measure the streaming job against the obvious one
+	@$(WITH_PLATFORM) PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks

@@ -1,0 +1,59 @@
+"""# Check data quality
+
+Runs the Great Expectations suites of a stream on served hours and on their ledger and balance, and publishes the
+report. It follows every verified hour by itself; hours that are proved together are checked in one run. Trigger it
+for hours of your choice, or without an hour for the newest certified ones. It never withholds a proof.
+
+Running it twice: a second set of results in the history and a second report; nothing else changes.
+
+**Triage**
+- *critical expectation(s) failed*: the message names the expectation, the hour, what was observed and expected, and
+  the page with the full result. Look at the hour's certificate: if the hour is PROVED, the raw log itself holds the
+  odd values and the producer is to be asked; if not, run `reconcile_hour` on it and check again.
+- *a warning* stands in the log and the report only: few rows, an odd click-through rate, many rejects.
+- *expectations/….json: …*: that suite file is wrong for the reason given; correct it.
+- *no hour … is certified yet*: run `reconcile_hour`, or name an hour.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import Asset, AssetAny, FixedKeyMapper, Param, PartitionedAssetTimetable, dag, task
+
+from include.contracts import stream_names
+
+VERIFIED = {f"proved_{stream}": stream for stream in stream_names()}
+HOURS = r"^(\d{4}-\d\d-\d\dT\d\d([, ]+|$))*$"
+
+
+@task
+def check(params: dict[str, Any], triggering_asset_events: Any = None) -> None:
+    from include.quality.task import check_requested
+
+    events = [(VERIFIED[asset.name], e.partition_key) for asset, es in triggering_asset_events.items() for e in es]
+    check_requested(events or [(params["stream"], params["hour"])])
+
+
+@dag(
+    # One key for all hours: those that wait share a run, since loading Great Expectations costs more than a check.
+    schedule=PartitionedAssetTimetable(
+        assets=AssetAny(*(Asset(name) for name in VERIFIED)),
+        default_partition_mapper=FixedKeyMapper("verified_hours"),
+    ),
+    catchup=False, max_active_runs=1,
+    default_args={"owner": "platform", "retries": 0}, tags=["platform", "proof"],
+    doc_md=__doc__,
+    params={
+        "stream": Param(VERIFIED[min(VERIFIED)], type="string", enum=[*VERIFIED.values()], title="Stream"),
+        "hour": Param(
+            "", type="string", pattern=HOURS, title="Hours",
+            description="UTC, YYYY-MM-DDTHH, several with commas; empty: the newest certified hours.",
+        ),
+    },
+)
+def check_quality() -> None:
+    check()
+
+
+check_quality()

@@ -1,0 +1,194 @@
+"""What the demo does, step by step, each through Airflow as a user would from its pages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from clickhouse_driver import Client
+
+from include.contracts import Contract
+from include.demo.airflow_api import AirflowApi, AirflowRunError, DagRun
+from include.demo.report import Drift, LatencySeconds, certificates
+from include.settings import Settings
+from include.streaming.ledger import read_commit_state
+from include.streaming.source import Offsets
+from include.traffic.latency import LatencyProbe, match
+from include.warehouse.client import connect
+from include.warehouse.sql import read_sql
+
+HOUR = timedelta(hours=1)
+DAGS = {
+    "prepare_platform",
+    "launch_stream",
+    "stop_stream",
+    "generate_traffic",
+    "reconcile_hour",
+    "inject_drift",
+    "check_quality",
+}
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much traffic the demo sends: `hours` past hours at `rate` events/s, then `live_seconds` now."""
+
+    hours: int = 3
+    rate: float = 82.0
+    live_seconds: int = 60
+    malformed: float = 0.001
+    duplicate: float = 0.002
+    late: float = 0.01
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The generator's shares of faulty records."""
+        return {"malformed": self.malformed, "duplicate": self.duplicate, "late": self.late}
+
+
+class Demo:
+    """One demo on a running platform; `say` shows a line of progress."""
+
+    def __init__(
+        self,
+        api: AirflowApi,
+        settings: Settings,
+        contract: Contract,
+        size: DemoSize,
+        say: Callable[[str], None],
+    ) -> None:
+        self._api, self._settings, self._contract, self._size, self._say = api, settings, contract, size, say
+        self._stream = contract.stream
+        self._since = time.monotonic()
+        # The newest hour that is closed by now, with a minute to spare.
+        spare = timedelta(seconds=contract.lateness_seconds + 120)
+        self.end = (datetime.now(UTC) - spare).replace(minute=0, second=0, microsecond=0)
+
+    def prepare(self) -> None:
+        """Wait until Airflow has read the DAGs, then create topics and tables."""
+        self._wait_for("Airflow to read the DAGs", lambda: self._api.dags() >= DAGS, 120)
+        self._tell(self._api.run("prepare_platform"), "topics and tables are there")
+
+    def stream_past_hours(self) -> None:
+        """Launch the streaming job and send past hours meanwhile; wait until all of it is committed."""
+        launch = self._api.trigger("launch_stream", {"streams": [self._stream]})
+        start = self.end - self._size.hours * HOUR
+        traffic = self._traffic(self._size.hours * 3600, start.isoformat().replace("+00:00", "Z"))
+        sent = self._api.wait("generate_traffic", traffic, 600)
+        self._tell(sent, f"{self._size.hours} past hours sent from {start:%Y-%m-%d %H:%M} UTC on")
+        self._tell(self._api.wait("launch_stream", launch, 300), "the streaming job runs")
+        self._catch_up()
+
+    def stream_live(self) -> LatencySeconds:
+        """Send live traffic and watch when each event is first seen in the served view."""
+        probe = LatencyProbe(self._settings, self._stream)
+        probe.start()
+        try:
+            run = self._api.run("generate_traffic", self._form(self._size.live_seconds, None), 300)
+            self._tell(run, f"{self._size.live_seconds} s of live traffic sent")
+            self._catch_up()
+        finally:
+            probe.stop()
+        sends = self._live_sends()
+        latency = match(sends, probe.seen)
+        return LatencySeconds(latency.p50, latency.p99)
+
+    def _live_sends(self) -> list[int]:
+        client = connect(self._settings)
+        found = client.execute(read_sql("report/live_sends.sql"), {"stream": self._stream})
+        client.disconnect()
+        return [row[0] for row in found]
+
+    def reconcile(self, hour: datetime | None = None) -> None:
+        """Prove every hour that is due, or one hour again."""
+        text = None if hour is None else f"{hour:%Y-%m-%dT%H:%M:%SZ}"
+        conf = {"streams": [self._stream], "from_hour": text, "to_hour": text}
+        run = self._api.run("reconcile_hour", conf, 600)
+        judged = ", ".join(f"{hour:%H:%M} {verdict}" for hour, verdict in self.verdicts())
+        self._tell(run, f"reconciled {'all that was due' if hour is None else f'{hour:%H:%M}'}: {judged}")
+
+    def damage_and_repair(self) -> Drift:
+        """Remove served rows of a proved hour; see it caught, repaired and proved again."""
+        hour = self.end - (self._size.hours + 1) // 2 * HOUR
+        injected = self._api.run(
+            "inject_drift", {"stream": self._stream, "hour": f"{hour:%Y-%m-%dT%H:00:00Z}"}
+        )
+        kind = str(injected.returned["inject"]["kind"])
+        self._tell(injected, f"{kind} injected into {hour:%H:%M}")
+        before = self._seal(hour)
+        self.reconcile(hour)
+        repaired, seal = self.verdict(hour), self._seal(hour)
+        self.reconcile(hour)
+        proved = self.verdict(hour) == "PROVED" and self._seal(hour) > seal
+        return Drift(
+            kind, caught=seal > before and repaired == "REPAIRED", verdict=repaired, proved_again=proved
+        )
+
+    def check_quality(self) -> None:
+        """Run the Great Expectations suites over the newest certified hours."""
+        self._tell(self._api.run("check_quality", {"stream": self._stream}, 300), "quality checked")
+
+    def verdicts(self) -> list[tuple[datetime, str]]:
+        """Return each certified hour and its verdict in force."""
+        client = connect(self._settings)
+        found = [(hour, verdict) for hour, _, _, verdict, *_ in certificates(client, self._stream)]
+        client.disconnect()
+        return found
+
+    def verdict(self, hour: datetime) -> str:
+        """Return the verdict in force of an hour, "none" when it has none."""
+        return dict(self.verdicts()).get(hour, "none")
+
+    def _seal(self, hour: datetime) -> int:
+        client = connect(self._settings)
+        seals = {found: seal for found, _, seal, *_ in certificates(client, self._stream)}
+        client.disconnect()
+        return seals.get(hour, 0)
+
+    def _form(self, seconds: int, start: str | None) -> dict[str, Any]:
+        form = {"stream": self._stream, "rate": self._size.rate, "duration": seconds, **self._size.shares}
+        return form | ({"start": start} if start else {}) | {"seed": int(time.time())}
+
+    def _traffic(self, seconds: int, start: str | None) -> str:
+        return self._api.trigger("generate_traffic", self._form(seconds, start))
+
+    def _catch_up(self) -> None:
+        offsets = Offsets(self._settings, self._contract.topic.name)
+        ends = offsets.ends()
+        client = connect(self._settings)
+        shown = [time.monotonic()]
+
+        def caught_up() -> bool:
+            frontier = read_commit_state(client, self._stream).frontier
+            lag = sum(max(0, end - frontier.get(partition, 0)) for partition, end in ends.items())
+            if lag and time.monotonic() - shown[0] > 5:
+                shown[0] = time.monotonic()
+                self._say(f"        {lag:,} records to go")
+            return lag == 0
+
+        self._wait_for("the stream to commit what was sent", caught_up, 300)
+        events = _count(client, self._stream)
+        client.disconnect()
+        self._say(self._line(f"{events:,} events are aggregated"))
+
+    def _wait_for(self, what: str, met: Callable[[], bool], limit_seconds: float) -> None:
+        since = time.monotonic()
+        while not met():
+            if time.monotonic() - since > limit_seconds:
+                raise AirflowRunError(
+                    f"waited {limit_seconds:.0f} s for {what}\n" + "\n".join(self._api.import_errors())
+                )
+            time.sleep(0.5)
+
+    def _tell(self, run: DagRun, what: str) -> None:
+        self._say(self._line(f"{run.dag:<18} {what} ({run.seconds:.0f} s)"))
+
+    def _line(self, text: str) -> str:
+        return f"{time.monotonic() - self._since:6.0f} s  {text}"
+
+
+def _count(client: Client, stream: str) -> int:
+    return sum(row.accepted for row in read_commit_state(client, stream).rows)

@@ -1,0 +1,90 @@
+"""Compares what the views serve with what the generator says it sent.
+
+A sealed row must hold each identity once; a provisional one counts events as they came. The truth
+is the sum over the generator's runs, which share no event ids.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+from clickhouse_driver import Client
+
+from include.contracts import Contract
+from include.warehouse.sql import read_sql
+
+Cell = tuple[datetime, str]
+Figures = dict[str, int]
+
+
+@dataclass(frozen=True)
+class ServedView:
+    """A view that serves a cube as it is: for each measure the column and the scale of its figures."""
+
+    name: str
+    columns: dict[str, tuple[str, int]]
+
+
+SERVED = {
+    "ad_events": ServedView(
+        "ad_events_aggregated", {"event_count": ("event_count", 0), "revenue": ("total_revenue", 6)}
+    )
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Cells compared, and the first of those that differ with expected and served figures."""
+
+    compared: int
+    unequal: int
+    examples: tuple[str, ...]
+
+
+def read_truth(client: Client, stream: str) -> dict[Cell, dict[str, Figures]]:
+    """Return for each window and dimensions the figures `once` and `came`."""
+    truth: dict[Cell, dict[str, Figures]] = {}
+    for window, dimensions, once, came in client.execute(read_sql("report/truth.sql"), {"stream": stream}):
+        cell = truth.setdefault((window, dimensions), {"once": Counter(), "came": Counter()})
+        cell["once"] = dict(Counter(cell["once"]) + Counter(json.loads(once)))
+        cell["came"] = dict(Counter(cell["came"]) + Counter(json.loads(came)))
+    return truth
+
+
+def read_served(client: Client, contract: Contract) -> dict[Cell, tuple[str, Figures]]:
+    """Return for each window and dimensions the status and the exact figures that the view serves."""
+    view, cube = SERVED[contract.stream], contract.cubes[0]
+    columns = ", ".join(
+        ["window_start", "status", *cube.dimensions, *(name for name, _ in view.columns.values())]
+    )
+    served: dict[Cell, tuple[str, Figures]] = {}
+    for window, status, *rest in client.execute(f"SELECT {columns} FROM {view.name}"):
+        names = dict(zip(cube.dimensions, rest, strict=False))
+        values = rest[len(cube.dimensions) :]
+        figures = {
+            measure: int(value * 10**scale)
+            for (measure, (_, scale)), value in zip(view.columns.items(), values, strict=True)
+        }
+        served[window, json.dumps(names, sort_keys=True, separators=(",", ":"))] = status, figures
+    return served
+
+
+def compare_with_truth(client: Client, contract: Contract) -> Comparison:
+    """Compare every cell that is served or was sent."""
+    truth, served = read_truth(client, contract.stream), read_served(client, contract)
+    unequal = []
+    for cell in sorted(truth.keys() | served.keys()):
+        status, figures = served.get(cell, ("sealed", {}))
+        sent = truth.get(cell, {})
+        expected = sent.get("once" if status == "sealed" else "came", {})
+        if _present(expected) != _present(figures):
+            unequal.append(f"{cell[0]:%Y-%m-%d %H:%M} {cell[1]} {status}: sent {expected}, served {figures}")
+    return Comparison(len(truth.keys() | served.keys()), len(unequal), tuple(unequal[:10]))
+
+
+def _present(figures: Figures) -> Figures:
+    """A cell whose only records were copies of others is not served, and holds nothing but zeros."""
+    return {measure: figure for measure, figure in figures.items() if figure}

@@ -1,0 +1,32 @@
+"""What the DAG check_quality calls: groups what was asked for by stream, checks all of it, then fails if it must."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from include.quality.report import QualityFailedError
+from include.quality.run import check_hours, parse_hours
+from include.settings import get_settings
+
+
+def check_requested(requested: Iterable[tuple[str, str]]) -> None:
+    """Check (stream, hours as text) pairs; an empty text means the stream's newest certified hours.
+
+    Every stream is checked before the first failure is raised.
+
+    Raises:
+        QualityFailedError: a critical expectation failed.
+    """
+    hours: dict[str, list[datetime]] = defaultdict(list)
+    for stream, text in requested:
+        hours[stream] += parse_hours(text)
+    failures: list[QualityFailedError] = []
+    for stream, wanted in hours.items():
+        try:
+            check_hours(get_settings(), stream, sorted(set(wanted)))
+        except QualityFailedError as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0] if len(failures) == 1 else ExceptionGroup("quality of several streams", failures)

@@ -1,0 +1,105 @@
+"""Holds what was read against the ledger: balances of each partition, and findings where they disagree. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from include.reconcile.measure import SegmentCount
+from include.reconcile.ranges import join
+from include.reconcile.types import OffsetRange, PartitionBalance, Segment
+
+
+@dataclass(frozen=True)
+class SegmentRead:
+    """What the recount found in a segment; hours: epoch second -> (events, copies counted once)."""
+
+    segment: Segment
+    hours: dict[int, tuple[int, int]]
+    late: int
+    late_by_hour: dict[int, int]
+    rejected: dict[str, int]
+
+    @property
+    def accepted(self) -> int:
+        """Events of all hours."""
+        return sum(events for events, _ in self.hours.values())
+
+    @property
+    def non_records(self) -> int:
+        """Offsets that delivered nothing; negative if more was read than there are offsets."""
+        return self.segment.range.offsets - self.accepted - sum(self.rejected.values())
+
+
+def by_segment(segments: Sequence[Segment], counts: Sequence[SegmentCount]) -> dict[OffsetRange, SegmentRead]:
+    """Return what was read of each segment, those that delivered nothing included."""
+    found: dict[int, list[SegmentCount]] = defaultdict(list)
+    for count in counts:
+        found[count.segment].append(count)
+    result = {}
+    for index, segment in enumerate(segments):
+        hours: dict[int, tuple[int, int]] = {}
+        late: Counter[int] = Counter()
+        rejected: Counter[str] = Counter()
+        for count in found[index]:
+            if count.reason is not None or count.hour is None:
+                rejected[str(count.reason)] += count.records
+            else:
+                hours[count.hour] = (count.records, count.once)
+                late[count.hour] += count.late
+        result[segment.range] = SegmentRead(segment, hours, sum(late.values()), dict(late), dict(rejected))
+    return result
+
+
+def findings(read: SegmentRead) -> list[str]:
+    """Return a sentence for each figure in which the ledger and the raw records of a segment disagree."""
+    ledger = read.segment
+    pairs = {
+        "accepted": (ledger.accepted, read.accepted),
+        "rejected": (ledger.rejected, sum(read.rejected.values())),
+        "late": (ledger.late, read.late),
+        "non-records": (ledger.non_records, read.non_records),
+    }
+    wrong = [
+        f"{name} {said} in the ledger, {is_} in the log" for name, (said, is_) in pairs.items() if said != is_
+    ]
+    actual = {hour: events for hour, (events, _) in read.hours.items() if events}
+    said = {hour: events for hour, events in ledger.hours.items() if events}
+    if actual != said:
+        off = sorted(hour for hour in actual.keys() | said.keys() if actual.get(hour, 0) != said.get(hour, 0))
+        wrong.append(f"{len(off)} event hours have other counts than the ledger lists")
+    where = (
+        f"mislabel in partition {ledger.range.partition}, offsets {ledger.range.start} to {ledger.range.end}"
+    )
+    return [f"{where}: {', '.join(wrong)}"] if wrong else []
+
+
+def balances(hour: int, reads: Sequence[SegmentRead]) -> tuple[PartitionBalance, ...]:
+    """Return the balance of an hour (epoch second) over the segments that it needs, by partition."""
+    grouped: dict[int, list[SegmentRead]] = defaultdict(list)
+    for read in reads:
+        grouped[read.segment.range.partition].append(read)
+    return tuple(_balance(partition, hour, grouped[partition]) for partition in sorted(grouped))
+
+
+def _balance(partition: int, hour: int, reads: list[SegmentRead]) -> PartitionBalance:
+    here = [read.hours.get(hour, (0, 0)) for read in reads]
+    this_hour = sum(events for events, _ in here)
+    rejected: Counter[str] = Counter()
+    for read in reads:
+        rejected.update(read.rejected)
+    return PartitionBalance(
+        partition=partition,
+        ranges=tuple(
+            (item.start, item.end) for item in join((r.segment.range for r in reads), near=1, most=len(reads))
+        ),
+        offsets=sum(read.segment.range.offsets for read in reads),
+        this_hour=this_hour,
+        other_hours=sum(read.accepted for read in reads) - this_hour,
+        rejected_by_reason=dict(sorted(rejected.items())),
+        non_records=sum(read.non_records for read in reads),
+        ledger_non_records=sum(read.segment.non_records for read in reads),
+        late=sum(read.late_by_hour.get(hour, 0) for read in reads),
+        duplicates=this_hour - sum(once for _, once in here),
+    )

@@ -1,0 +1,105 @@
+"""Recounts all hours of a run: one read of the raw log a stream, shared by its hours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from itertools import groupby
+
+from clickhouse_driver import Client
+from pyspark.sql import SparkSession
+
+from include.contracts import Contract, load_contract
+from include.reconcile import balance, compare, store
+from include.reconcile.candidates import write_balances, write_cells
+from include.reconcile.kafka_offsets import KafkaOffsets
+from include.reconcile.measure import Cell, Measurement, SegmentCount, measure, read_ranges
+from include.reconcile.ranges import join
+from include.reconcile.types import UNPROVABLE, HourPlan, OffsetRange, Recounted, epoch
+from include.settings import Settings
+from include.warehouse.client import connect
+
+log = logging.getLogger(__name__)
+
+
+def recount_run(
+    spark: SparkSession, settings: Settings, run: str, load: Callable[[str], Contract] = load_contract
+) -> list[HourPlan]:
+    """Recount the hours that the plan of `run` leaves to be read; return them. Running it again changes nothing.
+
+    Raises:
+        ReconcileError: rows read back differently than they were written.
+    """
+    client = connect(settings)
+    try:
+        plans = [plan for plan in store.read_plans(client, run) if plan.verdict is None]
+        for stream, found in groupby(plans, key=lambda plan: plan.stream):
+            _recount_stream(spark, settings, client, load(stream), list(found))
+    finally:
+        client.disconnect()
+    return plans
+
+
+def _recount_stream(
+    spark: SparkSession, settings: Settings, client: Client, contract: Contract, plans: list[HourPlan]
+) -> None:
+    segments = sorted({s.range: s for plan in plans for s in plan.segments}.values(), key=lambda s: s.range)
+    measured = Measurement([], [])
+    if segments:
+        reads = join(segment.range for segment in segments)
+        log.info(
+            "%s: reading %s offsets in %s ranges", contract.stream, sum(r.offsets for r in reads), len(reads)
+        )
+        try:
+            records = read_ranges(spark, settings, contract.topic.name, reads)
+            measured = measure(records, contract, segments, [epoch(plan.hour) for plan in plans])
+        except Exception:
+            gone = _gone(settings, contract, reads)
+            if not gone:
+                raise
+            log.exception("raw records expired while they were read")
+            for plan in plans:
+                _record_gone(client, plan, gone)
+            return
+    found = balance.by_segment(segments, measured.counts)
+    for plan in plans:
+        cells = [cell for cell in measured.cells if cell.hour == epoch(plan.hour)]
+        counts = [count for count in measured.counts if count.hour == epoch(plan.hour)]
+        _record(client, contract, plan, cells, counts, [found[segment.range] for segment in plan.segments])
+
+
+def _gone(settings: Settings, contract: Contract, reads: list[OffsetRange]) -> str:
+    first = KafkaOffsets(settings, contract.topic.name).first()
+    return "; ".join(
+        f"partition {item.partition}: raw records from offset {item.start} expired, the log starts at "
+        f"{first.get(item.partition, 0)}"
+        for item in reads
+        if first.get(item.partition, 0) > item.start
+    )
+
+
+def _record_gone(client: Client, plan: HourPlan, reason: str) -> None:
+    store.write_recount(client, plan, Recounted(0, 0, 0, 0, "", (), (reason,), UNPROVABLE))
+
+
+def _record(
+    client: Client,
+    contract: Contract,
+    plan: HourPlan,
+    cells: list[Cell],
+    counts: list[SegmentCount],
+    reads: list[balance.SegmentRead],
+) -> None:
+    write_cells(client, contract, plan, cells)
+    balances = balance.balances(epoch(plan.hour), reads)
+    write_balances(client, plan, balances)
+    recounted = Recounted(
+        windows=len({(cell.cube, cell.window) for cell in cells}),
+        cells=len(cells),
+        events=sum(count.once for count in counts),
+        events_as_they_came=sum(count.records for count in counts),
+        digest=compare.digest_of(client, contract, plan.hour, plan.frontier, plan.seal),
+        balances=balances,
+        findings=tuple(sentence for read in reads for sentence in balance.findings(read)),
+    )
+    store.write_recount(client, plan, recounted)

@@ -1,0 +1,110 @@
+"""What a run found, as one aligned table, and the failure that a bad verdict is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from include.reconcile.types import CERTIFYING, FAILING, HourPlan, Judgement, ReconcileError, Recounted
+
+log = logging.getLogger(__name__)
+
+HEADINGS = ("stream", "hour", "offsets read", "windows", "verdict", "differences", "reason")
+LEFT_ALIGNED = ("stream", "hour", "verdict", "reason")
+
+
+class HoursNotProvedError(ReconcileError):
+    """At least one hour is DRIFTED or UNPROVABLE."""
+
+
+@dataclass(frozen=True)
+class HourLine:
+    """One hour of a run. hour is YYYY-MM-DDTHH, as in the asset's partition key."""
+
+    stream: str
+    hour: str
+    offsets: int
+    windows: int
+    verdict: str
+    missing: int
+    excess: int
+    mismatched: int
+    reason: str
+
+    @classmethod
+    def of(cls, plan: HourPlan, recounted: Recounted | None, judgement: Judgement) -> HourLine:
+        """Build the line of a judged hour."""
+        differences = judgement.differences
+        return cls(
+            stream=plan.stream,
+            hour=f"{plan.hour:%Y-%m-%dT%H}",
+            offsets=plan.offsets if recounted else 0,
+            windows=recounted.windows if recounted else 0,
+            verdict=judgement.verdict,
+            missing=differences.missing,
+            excess=differences.excess,
+            mismatched=differences.mismatched,
+            reason=judgement.reason,
+        )
+
+    @property
+    def differences(self) -> int:
+        """Differing cells."""
+        return self.missing + self.excess + self.mismatched
+
+
+def table(lines: Sequence[HourLine]) -> str:
+    """Return the lines as an aligned table, or a sentence that explains why there are none."""
+    if not lines:
+        return "No hour to judge: every closed hour is certified and unchanged since."
+    rows = [
+        HEADINGS,
+        *(
+            (x.stream, x.hour, f"{x.offsets:,}", f"{x.windows:,}", x.verdict, f"{x.differences:,}", x.reason)
+            for x in lines
+        ),
+    ]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if name in LEFT_ALIGNED else cell.rjust(width)
+            for name, cell, width in zip(HEADINGS, row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def log_table(lines: Sequence[HourLine]) -> None:
+    """Log the table, one log line for each of its lines."""
+    for row in table(lines).splitlines():
+        log.info("%s", row)
+
+
+def verified(lines: Sequence[HourLine]) -> dict[str, list[str]]:
+    """Return the hours that are certified now, by stream."""
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line.verdict in CERTIFYING:
+            found.setdefault(line.stream, []).append(line.hour)
+    return found
+
+
+def require_no_failure(lines: Sequence[HourLine]) -> None:
+    """Pass unless an hour is DRIFTED or UNPROVABLE; OPEN never fails.
+
+    Raises:
+        HoursNotProvedError: names each such hour, its counts, and where the evidence is.
+    """
+    bad = [line for line in lines if line.verdict in FAILING]
+    if not bad:
+        return
+    sentences = [
+        f"{line.stream} {line.hour} is {line.verdict}: {line.reason} (missing {line.missing}, excess {line.excess}, "
+        f"mismatched {line.mismatched})"
+        for line in bad
+    ]
+    raise HoursNotProvedError(
+        "; ".join(sentences)
+        + ". Every differing window is in the table differences, the judgement in verdicts, by stream and hour."
+    )

@@ -1,0 +1,187 @@
+"""check_hours on a real ClickHouse: a good hour, damaged hours, the history, and pages that open offline."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from clickhouse_driver import Client
+
+from include.contracts import load_contract
+from include.quality import run as quality
+from include.quality.docs import EXTERNAL_ADDRESS
+from include.quality.report import QualityFailedError
+from include.settings import Settings
+
+HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
+NOW = datetime(2026, 1, 1, 7, tzinfo=UTC)
+BATCH = (1 << 40) | 1
+STREAM = "ad_events"
+
+
+@pytest.fixture
+def platform(warehouse: Settings, clickhouse: Client, tmp_path: Path) -> Settings:
+    """A database with one certified hour: two ledger rows for each of two partitions, sealed rows, a balance."""
+    write_hour(clickhouse)
+    return warehouse.model_copy(update={"artifacts_dir": tmp_path})
+
+
+def write_hour(client: Client) -> None:
+    client.execute("INSERT INTO takeovers VALUES", [(STREAM, 1, [1], [(2 << 40) - 1], NOW)])
+    for partition in (0, 1):
+        write_ledger(client, partition, BATCH, 0, 1000)
+        write_ledger(client, partition, BATCH + 1, 1000, 2000)
+        client.execute(
+            "INSERT INTO balances VALUES",
+            [(STREAM, HOUR, 7, partition, "[]", 2000, 1990, 0, 8, "{}", 2, 2, 0, 0)],
+        )
+    contract = load_contract(STREAM)
+    rows = []
+    for minute in range(60):
+        for country in contract.fields["country"].allowed or ():
+            for event_type, count, micros in (("impression", 70, 0), ("click", 3, 120_000)):
+                rows.append((HOUR + timedelta(minutes=minute), event_type, country, "banner", BATCH + 1, 7, count,
+                             count, Decimal(micros), Decimal(micros)))  # fmt: skip
+    client.execute(
+        "INSERT INTO ad_events_sealed (window_start, event_type, country, ad_format, frontier, seal, event_count, "
+        "came_event_count, revenue, came_revenue) VALUES",
+        rows,
+    )
+    client.execute(
+        "INSERT INTO certificates VALUES",
+        [(STREAM, HOUR, BATCH + 1, 7, "PROVED", 60, 840, 3980, 3980, 4000, "", "{}", NOW)],
+    )
+
+
+def write_ledger(
+    client: Client, partition: int, batch: int, start: int, end: int, *, lost: int = 0, unaccounted: int = 0
+) -> None:
+    offsets = end - start - lost
+    accepted = offsets - 5 - unaccounted
+    client.execute(
+        "INSERT INTO ledger VALUES",
+        [(STREAM, batch, partition, start, start + lost, end, accepted, 4, 0, 1, [HOUR], [accepted], [start], [end - 1],
+          0, 0, 1, NOW)],
+    )  # fmt: skip
+
+
+def failures(settings: Settings) -> dict[tuple[str, str], str]:
+    with pytest.raises(QualityFailedError) as failed:
+        quality.check_hours(settings, STREAM, [HOUR])
+    return {(r.suite, r.column): str(r) for r in failed.value.report.failed("critical")}
+
+
+def test_a_good_hour_passes_and_is_kept(platform: Settings, clickhouse: Client) -> None:
+    report = quality.check_hours(platform, STREAM, [])
+    assert [str(r) for r in report.results if not r.success] == []
+    assert [(s.suite, s.hour) for s in report.summaries] == [
+        ("ad_events_served", HOUR),
+        ("ledger_balance", HOUR),
+    ]
+    kept = clickhouse.execute(
+        "SELECT suite, count(), sum(success), min(hour) FROM quality_checks WHERE run = %(run)s GROUP BY suite ORDER BY suite",
+        {"run": report.run},
+    )
+    assert [(suite, n, passed) for suite, n, passed, _ in kept] == [
+        (s.suite, s.passed, s.passed) for s in report.summaries
+    ]
+    assert kept[0][3].replace(tzinfo=UTC) == HOUR
+
+
+def test_the_pages_open_without_internet_access(platform: Settings) -> None:
+    report = quality.check_hours(platform, STREAM, [HOUR])
+    root = platform.artifacts_dir / "data_docs"
+    pages = sorted(root.rglob("*.html"))
+    assert len(pages) >= 6, pages
+    for page in [*pages, *root.rglob("*.css")]:
+        text = page.read_text(encoding="utf-8")
+        assert EXTERNAL_ADDRESS.findall(text) == [], f"{page} asks for an external address"
+        for address in addresses_of(text) if page.suffix == ".html" else []:
+            assert (page.parent / address).resolve().exists(), (
+                f"{page} asks for {address}, which is not there"
+            )
+    assert all(Path(result.evidence).is_file() for result in report.results)
+    assert report.run in (root / "index.html").read_text(encoding="utf-8")
+
+
+def addresses_of(page: str) -> list[str]:
+    found = re.findall(r'<(?:script|link|img|a)\b[^>]*?\s(?:src|href)="([^"#{$]+)"', page)
+    return [address for address in found if not address.startswith(("data:", "javascript:"))]
+
+
+def test_a_damaged_figure_fails_with_expectation_hour_and_figures(
+    platform: Settings, clickhouse: Client
+) -> None:
+    insert = "INSERT INTO ad_events_delta (window_start, event_type, country, ad_format, batch, event_count, revenue) VALUES"
+    clickhouse.execute(insert, [(HOUR, "impression", "XX", "banner", BATCH + 2, 1, Decimal(5))])
+    found = failures(platform)
+    assert set(found) == {("ad_events_served", "country"), ("ad_events_served", "impression_revenue")}
+    message = found["ad_events_served", "country"]
+    for part in ("2026-01-01T05Z", "expect_column_values_to_be_in_set", '"XX"', '"KR"', "data_docs"):
+        assert part in message, f"{part!r} is not in: {message}"
+    rows = clickhouse.execute("SELECT column_name FROM quality_checks WHERE success = 0 ORDER BY column_name")
+    assert rows == [("country",), ("impression_revenue",)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "extra", "column"),
+    [
+        (2003, 2100, {}, "offset_gap"),
+        (1990, 2100, {}, "offset_gap"),
+        (2000, 2100, {"lost": 10}, "lost_to, start_offset"),
+        (2000, 2100, {"unaccounted": 1}, "accounted, offsets"),
+    ],
+    ids=["hole", "overlap", "expired", "unaccounted"],
+)
+def test_a_damaged_ledger_fails(
+    platform: Settings, clickhouse: Client, start: int, end: int, extra: dict[str, int], column: str
+) -> None:
+    write_ledger(clickhouse, 1, BATCH + 2, start, end, **extra)
+    assert set(failures(platform)) == {("ledger_balance", column)}
+
+
+def test_a_hole_just_before_the_hour_is_seen(platform: Settings, clickhouse: Client) -> None:
+    clickhouse.execute("TRUNCATE TABLE ledger")
+    earlier = HOUR - timedelta(hours=1)
+    write_ledger(clickhouse, 0, BATCH + 1, 1000, 2000)
+    clickhouse.execute(
+        "INSERT INTO ledger VALUES",
+        [(STREAM, BATCH, 0, 0, 0, 990, 990, 0, 0, 0, [earlier], [990], [0], [989], 0, 0, 1, NOW)],
+    )
+    message = failures(platform)["ledger_balance", "offset_gap"]
+    assert "1000" in message
+
+
+def test_rows_of_a_batch_that_does_not_count_are_no_overlap(platform: Settings, clickhouse: Client) -> None:
+    clickhouse.execute("INSERT INTO takeovers VALUES", [(STREAM, 2, [1, 2], [BATCH + 1, (3 << 40) - 1], NOW)])
+    write_ledger(clickhouse, 1, BATCH + 5, 1500, 2500)
+    assert quality.check_hours(platform, STREAM, [HOUR]).failed("critical") == []
+
+
+def test_a_balance_that_does_not_add_up_fails(platform: Settings, clickhouse: Client) -> None:
+    clickhouse.execute("TRUNCATE TABLE balances")
+    row = (STREAM, HOUR, 7, 0, "[]", 2000, 1980, 0, 8, "{}", 2, 3, 0, 0)
+    clickhouse.execute("INSERT INTO balances VALUES", [row])
+    assert set(failures(platform)) == {
+        ("ledger_balance", "accounted, offsets"),
+        ("ledger_balance", "ledger_non_records, non_records"),
+    }
+
+
+def test_nothing_certified_and_no_hour_named_says_so(warehouse: Settings, tmp_path: Path) -> None:
+    empty = warehouse.model_copy(update={"artifacts_dir": tmp_path})
+    with pytest.raises(quality.NothingToCheckError, match="reconcile_hour"):
+        quality.check_hours(empty, STREAM, [])
+
+
+def test_only_the_newest_runs_are_kept(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.quality.docs.KEPT_RUNS", 1)
+    older = quality.check_hours(platform, STREAM, [HOUR])
+    newer = quality.check_hours(platform, STREAM, [HOUR])
+    kept = {path.name for path in (platform.artifacts_dir / "data_docs").iterdir() if path.is_dir()} - {
+        "assets"
+    }
+    assert kept == {max(older.run, newer.run)}
