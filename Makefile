@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV_VERSION := 0.13.9
-LOCAL := PYTHONPATH=$(CURDIR) $(BIN)/python -m include.local
+export PYTHONPATH := $(CURDIR)
+LOCAL := $(BIN)/python -m include.local
 # Tests that need services get the settings of the local platform.
 WITH_PLATFORM := set -a; . .local/env; set +a;
 
@@ -52,4 +53,4 @@ lint: setup ## ruff and mypy --strict
 	@$(BIN)/mypy --strict include jobs
 
 bench: up ## measure the streaming job against the obvious one
-	@$(WITH_PLATFORM) PYTHONPATH=$(CURDIR) $(BIN)/python -m benchmarks
+	@$(WITH_PLATFORM) $(BIN)/python -m benchmarks

@@ -25,14 +25,16 @@ from include.contracts import stream_names
 
 VERIFIED = {f"proved_{stream}": stream for stream in stream_names()}
 HOURS = r"^(\d{4}-\d\d-\d\dT\d\d([, ]+|$))*$"
+HOURS_HELP = "UTC, YYYY-MM-DDTHH, several with commas; empty: the newest certified hours."
 
 
 @task
 def check(params: dict[str, Any], triggering_asset_events: Any = None) -> None:
     from include.quality.task import check_requested
 
-    events = [(VERIFIED[asset.name], e.partition_key) for asset, es in triggering_asset_events.items() for e in es]
-    check_requested(events or [(params["stream"], params["hour"])])
+    verified = [event for events in triggering_asset_events.values() for event in events]
+    hours = [(VERIFIED[event.asset.name], event.partition_key) for event in verified]
+    check_requested(hours or [(params["stream"], params["hour"])])
 
 
 @dag(
@@ -41,15 +43,14 @@ def check(params: dict[str, Any], triggering_asset_events: Any = None) -> None:
         assets=AssetAny(*(Asset(name) for name in VERIFIED)),
         default_partition_mapper=FixedKeyMapper("verified_hours"),
     ),
-    catchup=False, max_active_runs=1,
-    default_args={"owner": "platform", "retries": 0}, tags=["platform", "proof"],
+    catchup=False,
+    max_active_runs=1,
+    default_args={"owner": "platform", "retries": 0},
+    tags=["platform", "proof"],
     doc_md=__doc__,
     params={
         "stream": Param(VERIFIED[min(VERIFIED)], type="string", enum=[*VERIFIED.values()], title="Stream"),
-        "hour": Param(
-            "", type="string", pattern=HOURS, title="Hours",
-            description="UTC, YYYY-MM-DDTHH, several with commas; empty: the newest certified hours.",
-        ),
+        "hour": Param("", type="string", pattern=HOURS, title="Hours", description=HOURS_HELP),
     },
 )
 def check_quality() -> None:

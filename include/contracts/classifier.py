@@ -7,6 +7,7 @@ Of a repeated key every occurrence must be valid and the last counts.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import inf
 
@@ -19,7 +20,10 @@ from include.contracts.times import parse_iso8601
 
 MALFORMED, SCHEMA, FUTURE, STALE = "malformed", "schema", "future", "stale"
 REASONS = (MALFORMED, SCHEMA, FUTURE, STALE)
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # the last: nested beyond reason
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# The decoder gives up at a depth that depends on its caller's stack, so the limit is ours and far below.
+DEEPEST_NESTING = 200
+STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,18 @@ def to_scale(value: float, scale: int) -> int:
     return int(np.rint(np.float64(value) * np.float64(10**scale)))
 
 
+def too_deep(value: bytes) -> bool:
+    """Say whether objects and arrays are nested more than DEEPEST_NESTING deep."""
+    if value.count(b"[") + value.count(b"{") <= DEEPEST_NESTING:
+        return False
+    depth = 0
+    for token in STRING_OR_BRACKET.finditer(value):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token[0], 0)
+        if depth > DEEPEST_NESTING:
+            return True
+    return False
+
+
 class Classifier:
     """Judges records of one stream; build it once and use it for many records."""
 
@@ -56,6 +72,8 @@ class Classifier:
         """Judge a record by its value and its Kafka timestamp in epoch milliseconds."""
         if value is None:
             return Reject(MALFORMED, "no value")
+        if too_deep(value):
+            return Reject(MALFORMED, f"nested more than {DEEPEST_NESTING} deep")
         try:
             value.decode("utf-8")  # msgspec looks only into the strings that it keeps
             record = self._decode(value)

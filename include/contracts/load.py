@@ -42,13 +42,19 @@ def load_contract(stream: str, folder: Path = CONTRACTS_DIR) -> Contract:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ContractError(f"{path.name}:{line}: not YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise ContractError(f"{path.name}:1: not YAML: {error}") from error
+    repeated = _repeated_key(node)
+    if repeated is not None:
+        raise ContractError(f"{path.name}:{repeated.start_mark.line + 1}: {repeated.value}: key is repeated")
     try:
         contract = Contract.model_validate(data)
     except ValidationError as error:
-        faults = [
-            f"{path.name}:{_line_of(node, fault['loc'])}: {'.'.join(map(str, fault['loc'])) or 'contract'}: {fault['msg']}"
-            for fault in error.errors(include_url=False)
-        ]
+        faults = []
+        for fault in error.errors(include_url=False):
+            place = (*fault["loc"], *getattr(fault.get("ctx", {}).get("error"), "place", ()))
+            named = ".".join(map(str, place)) or "contract"
+            faults.append(f"{path.name}:{_line_of(node, place)}: {named}: {fault['msg']}")
         raise ContractError("\n".join(faults)) from error
     if contract.stream != stream:
         raise ContractError(
@@ -60,6 +66,23 @@ def load_contract(stream: str, folder: Path = CONTRACTS_DIR) -> Contract:
 def load_contracts(folder: Path = CONTRACTS_DIR) -> list[Contract]:
     """Return every contract, by name of the stream."""
     return [load_contract(stream, folder) for stream in stream_names(folder)]
+
+
+def _repeated_key(node: Any) -> Any:
+    """Return the node of the first key that its mapping holds twice, None when there is none."""
+    if isinstance(node, yaml.SequenceNode):
+        return next(filter(None, map(_repeated_key, node.value)), None)
+    if not isinstance(node, yaml.MappingNode):
+        return None
+    seen = set()
+    for key, value in node.value:
+        if key.value in seen:
+            return key
+        seen.add(key.value)
+        below = _repeated_key(value)
+        if below is not None:
+            return below
+    return None
 
 
 def _line_of(node: Any, location: tuple[int | str, ...]) -> int:

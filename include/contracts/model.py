@@ -15,10 +15,19 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")
 EXACT_INTEGERS = 2**53  # doubles hold every integer below this
 MAX_BATCH_OFFSETS = 2**20  # a batch's sums are kept in 64 bits
 RETENTION_BEYOND_MAXIMUM_AGE_HOURS = 48
+CUBE_COLUMNS = ("window_start", "batch", "frontier", "seal")  # every cube's tables have them
+
+
+class FaultError(ValueError):
+    """A fault that only the whole contract shows; `place` is the path of the part that holds it."""
+
+    def __init__(self, message: str, *place: int | str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Topic(_Part):
@@ -61,6 +70,8 @@ class FieldRule(_Part):
                 raise ValueError("a number needs minimum, maximum and scale")
             if self.min_length is not None or self.allowed is not None:
                 raise ValueError("a number has no min_length and no allowed")
+            if self.minimum > self.maximum:
+                raise ValueError(f"minimum {self.minimum} is above maximum {self.maximum}")
             largest = max(abs(self.minimum), abs(self.maximum)) * 10**self.scale
             if largest * MAX_BATCH_OFFSETS >= 2**63:
                 raise ValueError(
@@ -148,34 +159,59 @@ class Contract(_Part):
 
     @model_validator(mode="after")
     def _names_known_fields(self) -> Self:
-        named = [("event_time", self.event_time.field), *(("identity", name) for name in self.identity)]
-        for rule in self.rules:
-            named += [("rules", rule.field), *(("rules", name) for name in rule.when)]
-        for cube in self.cubes:
-            named += [(f"cubes.{cube.name}.dimensions", name) for name in cube.dimensions]
-            named += [(f"cubes.{cube.name}.measures", m.field) for m in cube.measures if m.field]
-        for place, name in named:
+        named: list[tuple[str, tuple[int | str, ...]]] = [(self.event_time.field, ("event_time", "field"))]
+        named += [(name, ("identity", i)) for i, name in enumerate(self.identity)]
+        for i, rule in enumerate(self.rules):
+            named += [
+                (rule.field, ("rules", i, "field")),
+                *((name, ("rules", i, "when")) for name in rule.when),
+            ]
+        for i, cube in enumerate(self.cubes):
+            named += [(name, ("cubes", i, "dimensions", k)) for k, name in enumerate(cube.dimensions)]
+            named += [
+                (m.field, ("cubes", i, "measures", k, "field"))
+                for k, m in enumerate(cube.measures)
+                if m.field
+            ]
+        for name, place in named:
             if name not in self.fields:
-                raise ValueError(f"{place} names the field {name!r}, which is not among fields")
+                raise FaultError(f"names the field {name!r}, which is not among fields", *place)
         return self
 
     @model_validator(mode="after")
     def _uses_fields_by_their_type(self) -> Self:
         numbers = {name for name, rule in self.fields.items() if rule.type == "number"}
         strings = set(self.fields) - numbers
-        for rule in self.rules:
+        if self.event_time.field not in strings:
+            raise FaultError("an event time in iso8601_utc is a string", "event_time", "field")
+        for i, rule in enumerate(self.rules):
             if rule.field not in numbers or not set(rule.when) <= strings:
-                raise ValueError(f"a rule bounds a number where strings have values; got {rule.field!r}")
-        for cube in self.cubes:
+                raise FaultError(
+                    f"a rule bounds a number where strings have values; got {rule.field!r}", "rules", i
+                )
+        for i, cube in enumerate(self.cubes):
             if not set(cube.dimensions) <= strings:
-                raise ValueError(f"cube {cube.name!r}: dimensions are strings")
-            for measure in cube.measures:
+                raise FaultError("dimensions are strings", "cubes", i, "dimensions")
+            for k, measure in enumerate(cube.measures):
+                place = ("cubes", i, "measures", k)
                 if (measure.kind == "count") != (measure.field is None):
-                    raise ValueError(
-                        f"measure {measure.name!r}: a count has no field, every other kind has one"
-                    )
+                    raise FaultError("a count has no field, every other kind has one", *place)
                 if measure.field is not None and measure.field not in numbers:
-                    raise ValueError(f"measure {measure.name!r}: {measure.field!r} is not a number")
+                    raise FaultError(f"{measure.field!r} is not a number", *place, "field")
+        return self
+
+    @model_validator(mode="after")
+    def _names_each_column_once(self) -> Self:
+        for i, cube in enumerate(self.cubes):
+            columns = [*CUBE_COLUMNS, *cube.dimensions]
+            columns += [name for m in cube.measures for name in (m.name, f"came_{m.name}")]
+            twice = sorted({name for name in columns if columns.count(name) > 1})
+            if twice:
+                raise FaultError(f"its tables would hold the column {twice[0]!r} twice", "cubes", i)
+        names = [cube.name for cube in self.cubes]
+        for i, name in enumerate(names):
+            if name in names[:i]:
+                raise FaultError(f"the name {name!r} is taken by another cube", "cubes", i, "name")
         return self
 
     @model_validator(mode="after")
@@ -183,8 +219,9 @@ class Contract(_Part):
         retention = int(self.topic.config.get("retention.ms", "604800000"))
         needed = (self.maximum_age_hours + RETENTION_BEYOND_MAXIMUM_AGE_HOURS) * 3_600_000
         if 0 <= retention < needed:
-            raise ValueError(
+            raise FaultError(
                 f"retention.ms {retention} is below maximum_age_hours + {RETENTION_BEYOND_MAXIMUM_AGE_HOURS} h "
-                f"({needed} ms): a late record could expire before its hour is proved"
+                f"({needed} ms): a late record could expire before its hour is proved",
+                *("topic", "config", "retention.ms"),
             )
         return self

@@ -1,7 +1,8 @@
 """Event times as the contract writes them, one at a time.
 
 The form is YYYY-MM-DDTHH:MM:SS, with a blank instead of T if need be, up to six digits of a
-second, and Z or an offset of hours and minutes; UTC where there is none.
+second, and Z or an offset of hours and minutes; UTC where there is none. Instants outside
+1970 to 2105 are refused: ClickHouse's DateTime cannot hold their windows.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 ISO8601_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
 ISO8601 = re.compile(ISO8601_PATTERN)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END_US = 4_291_747_200_000_000  # 2106-01-01, below 2^32 seconds
 
 
 def parse_iso8601(text: str) -> int:
@@ -26,4 +28,7 @@ def parse_iso8601(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     elapsed = moment - EPOCH
-    return (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+    time_us = (elapsed.days * 86_400 + elapsed.seconds) * 1_000_000 + elapsed.microseconds
+    if not 0 <= time_us < END_US:
+        raise ValueError(f"{text!r} is not within 1970 to 2105")
+    return time_us

@@ -28,7 +28,7 @@ from include.local.kafka import kafka
 from include.local.layout import Layout
 from include.local.secrets import load_secrets
 from include.local.service import Component, LocalPlatformError, Service
-from include.local.spark import spark
+from include.local.spark import spark, spark_jars
 
 Say = Callable[[str], None]
 
@@ -65,7 +65,8 @@ def components(layout: Layout, tools: Tools) -> tuple[Component, ...]:
     return (
         airflow(layout, secrets, platform_environment(layout, tools.java_home)),
         kafka(layout, tools.java),
-        spark(layout, tools.java, {**settings, **runtime}),
+        spark(layout, {**settings, **runtime}),
+        spark_jars(layout, tools.java),
         clickhouse(layout, tools.clickhouse_server, secrets, settings),
     )
 
@@ -76,8 +77,10 @@ def _line(name: str, what: str, since: float) -> str:
 
 def _bring_up(layout: Layout, component: Component, say: Say, since: float) -> None:
     down = [service for service in component.services if supervise.find(layout, service.name) is None]
-    if down:
+    if down or not component.services:
         component.prepare()
+    if not component.services:
+        say(_line(component.name, "complete", since))
     for service in down:
         supervise.start(layout, service)
     for service in component.services:

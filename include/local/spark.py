@@ -36,12 +36,11 @@ def cluster_properties(layout: Layout) -> str:
     return "".join(f"{name} {value}\n" for name, value in values.items())
 
 
-def _prepare(layout: Layout, java: str) -> None:
+def _prepare(layout: Layout) -> None:
     home = layout.home / "spark"
     for folder in (home / "recovery", home / "work", layout.home / "scratch"):
         folder.mkdir(parents=True, exist_ok=True)
     (home / "cluster.conf").write_text(cluster_properties(layout))
-    provide_jars(layout, java, layout.spark_jars)
 
 
 def _master_state(layout: Layout) -> dict[str, Any] | str:
@@ -73,7 +72,7 @@ def _worker_missing(layout: Layout) -> str | None:
     return None if state.get("aliveworkers", 0) >= 1 else "a worker registered at the master"
 
 
-def spark(layout: Layout, java: str, settings: dict[str, str]) -> Component:
+def spark(layout: Layout, settings: dict[str, str]) -> Component:
     """Return the cluster as a component; `settings` is what the worker hands to drivers and executors."""
     home = layout.home / "spark"
     ports = layout.ports
@@ -103,4 +102,9 @@ def spark(layout: Layout, java: str, settings: dict[str, str]) -> Component:
         limit_seconds=60,
         ports=(ports.spark_worker_ui,),
     )
-    return Component("Spark", (master, worker), lambda: _prepare(layout, java))
+    return Component("Spark", (master, worker), lambda: _prepare(layout))
+
+
+def spark_jars(layout: Layout, java: str) -> Component:
+    """Return the jars of Spark's Kafka source as a component without a service: jobs need them, the cluster not."""
+    return Component("spark-jars", (), lambda: provide_jars(layout, java, layout.spark_jars))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from include.local.airflow import USER
 from include.local.checks import Tools
 from include.local.clickhouse import ANALYST
@@ -29,7 +31,8 @@ def summary(layout: Layout, tools: Tools, seconds: float) -> str:
     ports = layout.ports
     secrets = load_secrets(layout.secrets)
     home = layout.home.relative_to(layout.project)
-    client = " ".join(tools.clickhouse_client) + f" --config-file={home}/clickhouse/analyst.xml"
+    program, *part = tools.clickhouse_client
+    client = " ".join([Path(program).name, *part]) + f" --config-file={home}/clickhouse/analyst.xml"
     lines = [
         "",
         f"The local platform is up ({seconds:.0f} s).",

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from include.settings import Settings
 from include.spark.submission import streams_of
@@ -20,7 +21,9 @@ from include.spark.submission import streams_of
 DEAD_STATES = frozenset({"FINISHED", "FAILED", "ERROR", "KILLED", "NOT_FOUND"})
 REST_PORT = 6066
 HTTP_SECONDS = 10.0
+RETRY_SECONDS = 5.0
 _LOG_BYTES = 32_768
+_LINE_LENGTH = 300
 _NAME = re.compile(r'"--name" "([^"]*)"')
 _LAUNCH = re.compile(r'"--launch" "([^"]*)"')
 
@@ -74,7 +77,7 @@ def read_cluster(settings: Settings) -> ClusterState:
     Raises:
         MasterUnreachableError: the master's web address does not answer.
     """
-    state = _get_json(f"{settings.spark_master_ui}/json/")
+    state = _request("GET", f"{settings.spark_master_ui}/json/")
     workers = {worker["id"]: worker["webuiaddress"] for worker in state.get("workers", [])}
     return ClusterState(
         drivers=tuple(_driver(item, workers) for item in state.get("activedrivers", [])),
@@ -83,49 +86,57 @@ def read_cluster(settings: Settings) -> ClusterState:
 
 
 def driver_log(settings: Settings, driver_id: str) -> str:
-    """Return the page of a driver's log on its worker; empty when no worker is known."""
-    state = _get_json(f"{settings.spark_master_ui}/json/")
+    """Return the page of a driver's output on its worker, Python's included; empty when no worker is known."""
+    state = _request("GET", f"{settings.spark_master_ui}/json/")
     workers = {worker["id"]: worker["webuiaddress"] for worker in state.get("workers", [])}
     drivers = [*state.get("activedrivers", []), *state.get("completeddrivers", [])]
     return next((_log_page(item, workers) for item in drivers if item["id"] == driver_id), "")
 
 
 def log_tail(page: str, lines: int = 20) -> str:
-    """Return the last lines of the log that a page shows; empty when it cannot be read."""
-    return "\n".join(_log_text(page).rstrip().splitlines()[-lines:])
+    """Return the last lines of a driver's output, or of its JVM's log where it has printed nothing."""
+    for address in (page, page.replace("logType=stdout", "logType=stderr")):
+        # The first line is the worker's own, about which bytes follow.
+        found = [line[:_LINE_LENGTH] for line in _log_text(address).rstrip().splitlines()[1:]]
+        if found:
+            return "\n".join(found[-lines:])
+    return ""
 
 
 def driver_state(settings: Settings, driver_id: str) -> str:
     """Return the driver's state from the REST server; NOT_FOUND for an unknown id."""
-    answer = _get_json(f"{_rest(settings)}/v1/submissions/status/{driver_id}")
+    answer = _request("GET", f"{_rest(settings)}/v1/submissions/status/{driver_id}")
     return str(answer["driverState"]) if answer.get("success") else "NOT_FOUND"
 
 
 def kill_driver(settings: Settings, driver_id: str) -> bool:
     """Ask the REST server to kill a driver; return whether it accepted."""
-    address = f"{_rest(settings)}/v1/submissions/kill/{driver_id}"
-    try:
-        answer = httpx.post(address, timeout=HTTP_SECONDS)
-    except httpx.HTTPError as error:
-        raise MasterUnreachableError(address, str(error)) from error
-    return bool(answer.json().get("success"))
+    answer = _request("POST", f"{_rest(settings)}/v1/submissions/kill/{driver_id}")
+    return bool(answer.get("success"))
 
 
 def _rest(settings: Settings) -> str:
     return f"http://{urlsplit(settings.spark_master).hostname}:{REST_PORT}"
 
 
-def _get_json(address: str) -> dict[str, Any]:
+def _request(method: str, address: str) -> dict[str, Any]:
+    """Return the JSON answer; a master that is being restarted has RETRY_SECONDS to come back."""
+    attempts = Retrying(
+        retry=retry_if_exception_type((httpx.HTTPError, ValueError)),
+        stop=stop_after_delay(RETRY_SECONDS),
+        wait=wait_fixed(0.5),
+        reraise=True,
+    )
     try:
-        answer: dict[str, Any] = httpx.get(address, timeout=HTTP_SECONDS).json()
+        answer: dict[str, Any] = attempts(lambda: httpx.request(method, address, timeout=HTTP_SECONDS).json())
     except (httpx.HTTPError, ValueError) as error:
         raise MasterUnreachableError(address, str(error)) from error
     return answer
 
 
-def _log_page(item: dict[str, Any], workers: dict[str, str]) -> str:
+def _log_page(item: dict[str, Any], workers: dict[str, str], kind: str = "stdout") -> str:
     worker = workers.get(item.get("worker", ""), "")
-    return f"{worker}/logPage/?driverId={item['id']}&logType=stderr" if worker else ""
+    return f"{worker}/logPage/?driverId={item['id']}&logType={kind}" if worker else ""
 
 
 def _log_text(page: str, offset: int | None = None) -> str:
@@ -142,9 +153,13 @@ def _log_text(page: str, offset: int | None = None) -> str:
 
 
 def _driver(item: dict[str, Any], workers: dict[str, str]) -> Driver:
-    page = _log_page(item, workers)
-    head = _log_text(page, offset=0)
+    # The worker writes the command line at the head of the JVM's log.
+    head = _log_text(_log_page(item, workers, "stderr"), offset=0)
     name, launch = _NAME.search(head), _LAUNCH.search(head)
     return Driver(
-        item["id"], item["state"], name.group(1) if name else "", launch.group(1) if launch else "", page
+        id=item["id"],
+        state=item["state"],
+        name=name.group(1) if name else "",
+        launch=launch.group(1) if launch else "",
+        log=_log_page(item, workers),
     )

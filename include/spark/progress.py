@@ -93,9 +93,8 @@ def await_running(
     finally:
         client.disconnect()
     for beat in running.values():
-        log.info(
-            "%s runs: generation %d, batch %d, lag %d", beat.stream, beat.generation, beat.batch, beat.lag
-        )
+        done = "its first batch is committed" if beat.stream in must_commit else "nothing to commit yet"
+        log.info("%s runs: generation %d, %s", beat.stream, beat.generation, done)
     _end_predecessors(settings, streams, launch)
     return {stream: beat.generation for stream, beat in running.items()}
 

@@ -11,8 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pyarrow as pa
-from clickhouse_driver import Client
-from clickhouse_driver.errors import Error, NetworkError, ServerException
+from clickhouse_driver import Client, errors
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
 from include.contracts import Contract
@@ -24,12 +23,25 @@ log = logging.getLogger(__name__)
 # Server errors that pass with time: timeouts, too many queries or parts, memory, read-only replicas.
 PASSING_CODES = {159, 160, 164, 173, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 319, 473, 999}
 
+# What a broken connection looks like. Other errors of the client, such as a figure that its column
+# cannot hold, are the same at every attempt.
+CONNECTION_ERRORS = (
+    errors.NetworkError,
+    errors.SocketTimeoutError,
+    errors.UnexpectedPacketFromServerError,
+    errors.UnknownPacketFromServerError,
+    errors.ChecksumDoesntMatchError,
+    errors.PartiallyConsumedQueryError,
+    OSError,
+    EOFError,
+)
+
 
 def passes_with_time(error: BaseException) -> bool:
     """Say whether a failed ClickHouse call may succeed when it is tried again."""
-    if isinstance(error, ServerException) and not isinstance(error, NetworkError):
+    if isinstance(error, errors.ServerException):
         return error.code in PASSING_CODES
-    return isinstance(error, Error | OSError | EOFError)
+    return isinstance(error, CONNECTION_ERRORS)
 
 
 def insist(action: Callable[[], None], what: str) -> None:

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.contracts import Contract, Cube
-from include.contracts.classifier import BROKEN, Classifier, Event
+from include.contracts.classifier import BROKEN, DEEPEST_NESTING, Classifier, Event, too_deep
 from include.contracts.records import record_type
-from include.contracts.times import ISO8601_PATTERN, parse_iso8601
+from include.contracts.times import END_US, ISO8601_PATTERN, parse_iso8601
 from include.streaming.partials import (
     CUBE_PREFIX,
     HOURS,
@@ -130,6 +130,9 @@ class _Task:
             values.cast(pa.string())  # checks all bytes; the decoder looks only into strings that it keeps
         except pa.ArrowInvalid:
             suspects = {i for i, value in enumerate(raw) if value is not None and not _is_utf8(value)}
+        longest = pc.max(pc.binary_length(values)).as_py() or 0
+        if longest > 2 * DEEPEST_NESTING:
+            suspects |= {i for i, value in enumerate(raw) if value is not None and too_deep(value)}
         if values.null_count:
             suspects |= {i for i, value in enumerate(raw) if value is None}
         positions = range(len(raw)) if not suspects else [i for i in range(len(raw)) if i not in suspects]
@@ -255,7 +258,7 @@ def _times(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         if len(where):
             part = column if len(where) == len(texts) else column.take(pa.array(where))
             time_us[where], accepted[where] = _cast(part, kind)
-    return time_us, accepted
+    return time_us, accepted & (time_us >= 0) & (time_us < END_US)
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> tuple[np.ndarray, np.ndarray]:

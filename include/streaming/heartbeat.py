@@ -45,7 +45,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         client = connect(self._settings)
         due = 0.0
-        while not self._ended.wait(POLL_SECONDS if due else 0):
+        while not self._ended.wait(POLL_SECONDS):
             try:
                 self._hear(client)
                 due -= POLL_SECONDS

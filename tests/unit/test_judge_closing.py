@@ -38,14 +38,14 @@ def test_each_partition_must_be_folded_past_the_hour(position: PartitionPosition
 
 
 def history(**changes: object) -> StreamHistory:
-    base = dict(
-        first=HOUR,
-        certificates={HOUR: Certificate(100, 1, "d"), HOUR + ONE: Certificate(100, 2, "d")},
-        later={HOUR: 90, HOUR + ONE: 100},
-        digests={(HOUR, 100, 1): "d", (HOUR + ONE, 100, 2): "d"},
-        digests_from=HOUR,
-        last_verdicts={},
-    )
+    base = {
+        "first": HOUR,
+        "certificates": {HOUR: Certificate(100, 1, "d"), HOUR + ONE: Certificate(100, 2, "d")},
+        "later": {HOUR: 90, HOUR + ONE: 100},
+        "digests": {(HOUR, 100, 1): "d", (HOUR + ONE, 100, 2): "d"},
+        "digests_from": HOUR,
+        "last_verdicts": {},
+    }
     return StreamHistory(**{**base, **changes})  # type: ignore[arg-type]
 
 

@@ -1,0 +1,118 @@
+"""From seconds to figures: medians, ratios, the table on the screen, the JSON and the README's line.
+
+Pure but for `machine`. Names no host and no path.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+PRODUCT, PEER = "fold", "obvious"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The rounds of one contender, in seconds; rates are events a second at the median and the fastest."""
+
+    seconds: tuple[float, ...]
+    median: float
+    fastest: float
+    slowest: float
+    rate: float
+    fastest_rate: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast the product is as its peer."""
+
+    of_medians: float
+    of_fastest: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the figures depend on: processor, logical cores, memory in GiB."""
+
+    cores: int
+    cpu: str
+    memory_gib: int
+
+    def __str__(self) -> str:
+        return f"{self.cores} cores, {self.cpu}, {self.memory_gib} GiB"
+
+
+def timing(seconds: Sequence[float], events: int) -> Timing:
+    """Return the figures of one contender's rounds."""
+    middle, fastest = median(seconds), min(seconds)
+    return Timing(tuple(seconds), middle, fastest, max(seconds), events / middle, events / fastest)
+
+
+def ratio(timings: Mapping[str, Timing]) -> Ratio | None:
+    """Return product against peer, none unless both ran."""
+    if PRODUCT not in timings or PEER not in timings:
+        return None
+    product, peer = timings[PRODUCT], timings[PEER]
+    return Ratio(peer.median / product.median, peer.fastest / product.fastest)
+
+
+def table(timings: Mapping[str, Timing]) -> str:
+    """Return the aligned table of all contenders, and the ratio below it."""
+    lines = [
+        f"{'contender':<10} {'median s':>9} {'min s':>9} {'max s':>9} {'events/s':>10} {'fastest/s':>10}"
+    ]
+    lines += [
+        f"{name:<10} {t.median:>9.2f} {t.fastest:>9.2f} {t.slowest:>9.2f} {t.rate:>10,.0f} {t.fastest_rate:>10,.0f}"
+        for name, t in timings.items()
+    ]
+    found = ratio(timings)
+    if found is not None:
+        lines.append(
+            f"{PRODUCT} against {PEER}: {found.of_medians:.2f}x by median, {found.of_fastest:.2f}x fastest "
+            "against fastest"
+        )
+    return "\n".join(lines)
+
+
+def as_json(timings: Mapping[str, Timing]) -> dict[str, Any]:
+    """Return the figures for the results file."""
+    found = ratio(timings)
+    return {
+        "contenders": {name: asdict(t) for name, t in timings.items()},
+        f"{PRODUCT}_against_{PEER}": None if found is None else asdict(found),
+    }
+
+
+def readme_line(date: str, where: Machine, command: str, timings: Mapping[str, Timing]) -> str:
+    """Return the row for the throughput table of README.md."""
+    found = ratio(timings)
+    figures = [
+        f"{timings[name].median:.2f} ({timings[name].fastest:.2f} to {timings[name].slowest:.2f})"
+        if name in timings
+        else "-"
+        for name in (PRODUCT, PEER, "source")
+    ]
+    ratios = ["-", "-"] if found is None else [f"{found.of_medians:.2f}x", f"{found.of_fastest:.2f}x"]
+    return "| " + " | ".join([date, str(where), f"`{command}`", *figures, *ratios]) + " |"
+
+
+def machine(proc: Path = Path("/proc")) -> Machine:
+    """Describe this machine; the processor is `unknown` where /proc does not say."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in _lines(proc / "cpuinfo")
+        if line.lower().startswith("model name")
+    ]
+    kib = [int(line.split()[1]) for line in _lines(proc / "meminfo") if line.startswith("MemTotal")]
+    return Machine(
+        os.cpu_count() or 1, models[0] if models else "unknown", round(kib[0] / 2**20) if kib else 0
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -1,0 +1,3 @@
+-- What the obvious job serves; revenue in micro-dollars.
+SELECT toUnixTimestamp(window_start), event_type, country, ad_format, event_count, toInt64(round(total_revenue * 1000000))
+FROM obvious FINAL

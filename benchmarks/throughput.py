@@ -1,0 +1,142 @@
+"""Sustained rate from Kafka to ClickHouse: the product against the obvious job, side by side.
+
+One warm JVM, every contender once unmeasured, then rounds in random order; after each run the
+figures in ClickHouse must equal the sender's tally. Makes its own topics and database and removes them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyspark
+from pyspark.sql import SparkSession
+
+from benchmarks import report
+from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.workload import Totals, Workload, filled_topic
+from include.logs import configure_logging
+from include.settings import Settings, get_settings
+from include.spark.submission import connector_jars, stream_conf
+
+log = logging.getLogger("benchmarks.throughput")
+
+RESULTS = Path(__file__).parent / "results" / "throughput.json"
+
+
+class UnequalTotalsError(AssertionError):
+    """A contender's figures in ClickHouse are not what was sent: its time means nothing."""
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments; nonsense ends the process with a message that names it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
+    parser.add_argument("--events", type=int, default=1_000_000, help="events in the topic")
+    parser.add_argument("--rounds", type=int, default=5, help="measured runs of each contender")
+    parser.add_argument("--master", default="local[2]", help="Spark master, in this process's JVM")
+    parser.add_argument("--seed", type=int, default=1, help="of the events and of the order of rounds")
+    parser.add_argument("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
+    parser.add_argument(
+        "--max-offsets",
+        type=int,
+        default=get_settings().max_offsets_per_batch,
+        help="most offsets a batch",
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file for the figures, JSON")
+    return parser.parse_args(arguments)
+
+
+def start_spark(settings: Settings, master: str) -> SparkSession:
+    """Start Spark with the streaming job's configuration; what only the obvious job heeds is tuned for it.
+
+    Two shuffle partitions fit two cores, and without the closing empty batch it does no idle work.
+    """
+    builder = SparkSession.builder.master(master).appName("benchmark-throughput")
+    for name, value in stream_conf(settings).items():
+        builder = builder.config(name, value)
+    builder = builder.config("spark.jars", connector_jars(settings)).config("spark.driver.memory", "2g")
+    builder = builder.config("spark.sql.shuffle.partitions", "2")
+    builder = builder.config("spark.sql.streaming.noDataMicroBatches.enabled", "false")
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def check(name: str, served: Totals | None, truth: Totals) -> None:
+    """Compare every window and dimension with the sender's tally.
+
+    Raises:
+        UnequalTotalsError: names the first that differs.
+    """
+    if served is None or served == truth:
+        return
+    wrong = sorted(key for key in served.keys() | truth.keys() if served.get(key) != truth.get(key))
+    raise UnequalTotalsError(
+        f"{name}: {len(wrong):,} of {len(truth):,} windows and dimensions differ, first {wrong[0]}: "
+        f"(events, micro-dollars) sent {truth.get(wrong[0])}, served {served.get(wrong[0])}"
+    )
+
+
+def measure(contenders: Sequence[Contender], workload: Workload, rounds: int, seed: int) -> dict[str, Any]:
+    """Return the seconds of each contender's rounds, after one unmeasured run of each."""
+    order = random.Random(seed)
+    seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    for number in range(rounds + 1):
+        for contender in order.sample(contenders, len(contenders)):
+            taken = contender.run()
+            check(contender.name, contender.served(), workload.truth)
+            label = f"round {number}" if number else "warm-up"
+            log.info(
+                "%-9s %-8s %7.2f s %10.0f events/s", label, contender.name, taken, workload.events / taken
+            )
+            if number:
+                seconds[contender.name].append(taken)
+    return seconds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and record; returns the exit code."""
+    given = parse_arguments(arguments)
+    configure_logging()
+    logging.getLogger("include").setLevel(logging.WARNING)
+    settings = get_settings()
+    command = (
+        f"python -m benchmarks.throughput --events {given.events} --rounds {given.rounds} "
+        f"--master {given.master} --seed {given.seed} --max-offsets {given.max_offsets}"
+    )
+    log.info("sending %d events", given.events)
+    with filled_topic(settings, given.events, given.seed) as workload:
+        spark = start_spark(settings, given.master)
+        try:
+            contenders = [CONTENDERS[name](spark, workload, given.max_offsets) for name in given.contenders]
+            seconds = measure(contenders, workload, given.rounds, given.seed)
+        finally:
+            spark.stop()
+    timings = {name: report.timing(taken, given.events) for name, taken in seconds.items()}
+    date, where = datetime.now(UTC).date().isoformat(), report.machine()
+    result = {
+        "command": command,
+        "date": date,
+        "machine": {"cores": where.cores, "cpu": where.cpu, "memory_gib": where.memory_gib},
+        "spark": pyspark.__version__,
+        "events": given.events,
+        "value_bytes": round(workload.value_bytes, 1),
+        "windows_and_dimensions": len(workload.truth),
+        **report.as_json(timings),
+    }
+    given.results.parent.mkdir(parents=True, exist_ok=True)
+    given.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(report.table(timings))
+    print("\nFor benchmarks/README.md:\n" + report.readme_line(date, where, command, timings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,298 @@
+"""The recount on real Spark says of any bytes what the contract's classifier says of them, record by record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import Row, SparkSession
+from pyspark.sql.types import BinaryType, IntegerType, LongType, StructField, StructType
+
+from include.contracts import load_contract
+from include.contracts.classifier import Classifier, Event
+from include.reconcile.classify import classified
+from include.reconcile.measure import measure
+from include.reconcile.types import OffsetRange, Segment
+
+CONTRACT = load_contract("ad_events")
+KAFKA_MS = 1_765_850_648_891
+NOW = datetime.fromtimestamp(KAFKA_MS / 1000, UTC)
+SCHEMA = StructType(
+    [
+        StructField("partition", IntegerType()),
+        StructField("offset", LongType()),
+        StructField("value", BinaryType()),
+        StructField("kafka_us", LongType()),
+    ]
+)
+GOOD = {
+    "event_id": "E1765818248891151",
+    "timestamp": "2025-12-16T02:04:08.891156",
+    "user_id": "U95480",
+    "campaign_id": "C004",
+    "ad_format": "rewarded_video",
+    "country": "UK",
+    "device": "Android",
+    "event_type": "click",
+    "revenue": 0.0165,
+}
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("test-recount")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+def text(**changes: object) -> bytes:
+    return json.dumps({**GOOD, **changes}).encode()
+
+
+def without(name: str) -> bytes:
+    return json.dumps({key: value for key, value in GOOD.items() if key != name}).encode()
+
+
+def before(member: str) -> bytes:
+    return b"{" + member.encode() + b"," + text()[1:]
+
+
+CLEAN = [
+    text(),
+    text(extra="unknown", other=5, third=None, fourth=True),
+    b" \n" + text() + b"\r\n ",
+    json.dumps(dict(reversed(GOOD.items())), indent=2).encode(),
+    json.dumps(GOOD, separators=(",", ":")).encode(),
+    text(user_id="ü–"),
+    json.dumps({**GOOD, "user_id": "ünï\U0001f600"}, ensure_ascii=False).encode(),
+    text(event_type="impression", revenue=0),
+    text(event_type="impression", revenue=-0.0),
+    text(revenue=1000),
+    text(revenue=1000.0),
+    text(revenue=0.0000015),
+    text(revenue=0.1 + 0.2),
+    text(timestamp="2025-12-16 02:04:08"),
+    text(timestamp="2025-12-16T02:04:08Z"),
+    text(timestamp="2025-12-16T03:34:08.1+01:30"),
+    text(timestamp="2025-12-15T22:04:08.12-04:00"),
+]
+DIRTY = [
+    None,
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"text"',
+    b"\xff\xfe",
+    b"\xef\xbb\xbf" + text(),
+    text() + text(),
+    text() + b" x",
+    text()[:-1],
+    text()[1:],
+    text() + b"}",
+    b"{" + text() + b"}",
+    b"[" + text() + b"]",
+    b"{,}",
+    *(without(name) for name in GOOD),
+    *(text(**{name: None}) for name in GOOD),
+    *(text(**{name: 5}) for name in GOOD),
+    *(text(**{name: True}) for name in GOOD),
+    *(text(**{name: ""}) for name in GOOD),
+    *(text(**{name: [1]}) for name in GOOD),
+    *(text(**{name: {"a": 1}}) for name in GOOD),
+    text(revenue=-0.0000001),
+    text(revenue=1000.0000001),
+    text(revenue=1e-9),
+    text(revenue=1e300),
+    text(revenue=0),
+    text(event_type="impression"),
+    text(event_type="impression", revenue=0.0000001),
+    text().replace(b"0.0165", b"NaN"),
+    text().replace(b"0.0165", b"1e999"),
+    text().replace(b"0.0165", b"0.01650000000000000000000000000000001"),
+    text().replace(b"0.0165", b"00.0165"),
+    text().replace(b"0.0165", b".0165"),
+    text().replace(b"0.0165", b"1."),
+    text().replace(b"0.0165", b"+1"),
+    text().replace(b"0.0165", b"1.65E-2"),
+    text().replace(b"0.0165", b'"0.0165"'),
+    text(country="uk"),
+    text(country="UK "),
+    text(extra={"country": "US"}),
+    text(extra='"country": "US"'),
+    text(extra="brace } in text"),
+    text(user_id='quo"te'),
+    text(user_id="back\\slash"),
+    text(user_id="new\nline"),
+    before('"x":"raw\nnewline"'),
+    before('"x":"tab\t"'),
+    before('"x":nul'),
+    before('"x":01'),
+    before('"x":1e999'),
+    before('"x":12345678901234567890123456789'),
+    before("'x':1"),
+    before("x:1"),
+    before('/* c */"x":1'),
+    before('"country":"US"'),
+    before('"country":"XX"'),
+    before('"revenue":-4'),
+    before('"revenue":5'),
+    before('"\\u0063ountry":"US"'),
+    text(user_id="\ud800"),
+    b'{"x":"\xed\xa0\x80",' + text()[1:],
+    b'{"x":"\xc0\x80",' + text()[1:],
+    text(timestamp="2025-12-16"),
+    text(timestamp="2025-12-16T02:04"),
+    text(timestamp="2025-12-16T02:04:08.1234567"),
+    text(timestamp="2025-12-16T02:04:60"),
+    text(timestamp="2025-12-16T24:00:00"),
+    text(timestamp="2025-02-30T02:04:08"),
+    text(timestamp="2025-12-16T02:04:08+23:59"),
+    text(timestamp="2025-12-16T02:04:08+18:01"),
+    text(timestamp="2025-12-16T02:04:08+24:00"),
+    text(timestamp="2025-12-16T02:04:08 Z"),
+    text(timestamp="2025-12-16t02:04:08z"),
+    text(timestamp="２025-12-16T02:04:08"),
+    text(timestamp="0000-01-01T00:00:00"),
+    text(timestamp="9999-12-31T23:59:59.999999"),
+    *(
+        text(timestamp=(NOW + delta).strftime("%Y-%m-%dT%H:%M:%S.%f"))
+        for edge in (timedelta(seconds=60), -timedelta(hours=96))
+        for delta in (edge - timedelta(microseconds=1), edge, edge + timedelta(microseconds=1))
+    ),
+    b'{"x":' + b"[" * 3000 + b"]" * 3000 + b"," + text()[1:],
+    b'{"x":"' + b"a" * 70_000 + b'",' + text()[1:],
+]
+
+
+def outcomes(spark: SparkSession, values: list[bytes | None]) -> list[Row]:
+    rows = [
+        (0, offset, None if value is None else bytearray(value), KAFKA_MS * 1000)
+        for offset, value in enumerate(values)
+    ]
+    records = spark.createDataFrame(rows, SCHEMA)
+    return classified(records, CONTRACT).orderBy("offset").collect()
+
+
+def compare(spark: SparkSession, values: list[bytes | None]) -> list[Row]:
+    """Hold Spark against the classifier, record by record; every difference is listed with its value."""
+    classifier = Classifier(CONTRACT)
+    found = outcomes(spark, values)
+    wrong = []
+    for value, row in zip(values, found, strict=True):
+        expected = classifier.classify(value, KAFKA_MS)
+        if isinstance(expected, Event):
+            wanted = (None, expected.time_us, expected.values)
+        else:
+            wanted = (expected.reason, None, dict.fromkeys(CONTRACT.fields))
+        actual = (row["reason"], row["time_us"], {name: row[name] for name in CONTRACT.fields})
+        if actual != wanted:
+            wrong.append(f"{value!r:.300}\n  expected {wanted}\n  actual   {actual}")
+    assert not wrong, "\n".join(wrong)
+    return found
+
+
+def test_crafted_records_are_judged_alike_and_the_plain_ones_without_the_classifier(
+    spark: SparkSession,
+) -> None:
+    found = compare(spark, [*CLEAN, *DIRTY])
+    slow = [value for value, row in zip(CLEAN, found, strict=False) if not row["clean"] or row["reason"]]
+    assert CLEAN[5] in slow, "escapes go to the classifier"
+    assert slow == [CLEAN[5], CLEAN[11]], "escapes and exponents only"
+
+
+JSON_TEXT = st.text(max_size=6)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=True),
+    JSON_TEXT,
+    st.sampled_from(list(GOOD.values())),
+)
+FIELDS = st.sampled_from([*GOOD, "extra", "Country"])
+OBJECTS = st.dictionaries(FIELDS, st.one_of(SCALARS, st.lists(SCALARS, max_size=2)), max_size=3).map(
+    lambda changes: json.dumps({**GOOD, **changes}).encode()
+)
+REVENUES = st.floats(0, 1001).map(lambda revenue: text(revenue=revenue))
+TIMES = st.datetimes(
+    NOW.replace(tzinfo=None) - timedelta(hours=97), NOW.replace(tzinfo=None) + timedelta(minutes=2)
+).map(lambda moment: text(timestamp=moment.isoformat()))
+
+
+@st.composite
+def broken(draw: st.DrawFn) -> bytes:
+    """A good record with a few bytes changed, removed or added."""
+    value = bytearray(text())
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(value) - 1))
+        piece = draw(
+            st.one_of(
+                st.binary(max_size=2), st.sampled_from([b'"', b"{", b"}", b",", b":", b"\\", b" ", b"e"])
+            )
+        )
+        value[at : at + draw(st.integers(0, 2))] = piece
+    return bytes(value)
+
+
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(
+    values=st.lists(
+        st.one_of(broken(), OBJECTS, REVENUES, TIMES, st.binary(max_size=40)), min_size=100, max_size=400
+    )
+)
+def test_any_bytes_are_judged_alike(spark: SparkSession, values: list[bytes | None]) -> None:
+    compare(spark, values)
+
+
+def test_figures_as_they_came_and_once_have_the_earliest_copy_win(spark: SparkSession) -> None:
+    hour = KAFKA_MS // 3_600_000 * 3600
+    same = {"timestamp": "2025-12-16T02:04:08.891156"}
+    values = [
+        (0, 0, text(**same, revenue=0.5), KAFKA_MS * 1000),
+        (1, 0, text(**same, revenue=0.25), KAFKA_MS * 1000 - 1000),
+        (1, 1, text(**same, revenue=0.125), KAFKA_MS * 1000 - 1000),
+        (0, 1, text(event_id="E2", timestamp="2025-12-16T02:05:00"), KAFKA_MS * 1000),
+        (0, 2, text(timestamp="2025-12-16T01:59:59"), KAFKA_MS * 1000),
+        (0, 3, b"{", KAFKA_MS * 1000),
+        (1, 9, text(event_id="outside"), KAFKA_MS * 1000),
+    ]
+    records = spark.createDataFrame([(p, o, bytearray(v), k) for p, o, v, k in values], SCHEMA)
+    segments = [Segment(OffsetRange(p, 0, 5), 0, 0, 0, 0, {}) for p in (0, 1)]
+    asked = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
+    measured = measure(records, CONTRACT, segments, [asked])
+    cells = {(cell.window - asked, cell.dimensions): (cell.once, cell.came) for cell in measured.cells}
+    key = ("click", "UK", "rewarded_video")
+    assert cells == {(240, key): ((1, 250_000), (3, 875_000)), (300, key): ((1, 16_500), (1, 16_500))}
+    counts = {(c.segment, c.reason, c.hour): (c.records, c.once, c.late) for c in measured.counts}
+    assert counts == {
+        (0, None, asked): (2, 1, 2),
+        (1, None, asked): (2, 1, 2),
+        (0, None, asked - 3600): (1, 1, 1),
+        (0, "malformed", None): (1, 1, 0),
+    }
+    assert hour != asked, "the Kafka time lies in another hour than the events"
+
+
+def test_a_window_at_the_last_microsecond_of_an_hour_stays_in_it(spark: SparkSession) -> None:
+    value = text(timestamp="2025-12-16T01:59:59.999999")
+    records = spark.createDataFrame([(0, 0, bytearray(value), KAFKA_MS * 1000)], SCHEMA)
+    asked = int(datetime(2025, 12, 16, 1, tzinfo=UTC).timestamp())
+    measured = measure(records, CONTRACT, [Segment(OffsetRange(0, 0, 1), 0, 0, 0, 0, {})], [asked])
+    assert [(cell.hour, cell.window) for cell in measured.cells] == [(asked, asked + 59 * 60)]
+
+
+def test_clean_rows_cost_no_classifier_call(spark: SparkSession) -> None:
+    found = outcomes(spark, [text(event_id=f"E{n}") for n in range(50)])
+    assert all(row["clean"] and row["reason"] is None for row in found)

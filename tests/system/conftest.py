@@ -1,0 +1,137 @@
+"""The whole platform as one fixture: Airflow's API, the settings, and what the failure tests do to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from clickhouse_driver import Client
+
+from include.contracts import Contract, load_contract
+from include.demo.airflow_api import AirflowApi
+from include.demo.report import StreamBalance, stream_balance
+from include.demo.steps import Demo, DemoSize
+from include.demo.truth import Comparison, compare_with_truth
+from include.local.airflow import USER
+from include.local.layout import HOST, Layout
+from include.local.secrets import load_secrets
+from include.settings import Settings, get_settings
+from include.streaming.ledger import read_commit_state
+from include.streaming.source import Offsets
+from include.warehouse.client import connect
+from tests.conftest import platform_environment
+
+STREAM = "ad_events"
+DRIVER_CLASS = "org.apache.spark.deploy.worker.DriverWrapper"
+
+
+def wait_until(what: str, met: Callable[[], bool], limit_seconds: float, poll_seconds: float = 0.25) -> None:
+    """Wait for a condition; fail naming it."""
+    since = time.monotonic()
+    while not met():
+        assert time.monotonic() - since < limit_seconds, f"waited {limit_seconds:.0f} s for {what}"
+        time.sleep(poll_seconds)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The running platform as a user and a saboteur have it."""
+
+    api: AirflowApi
+    settings: Settings
+    contract: Contract
+    layout: Layout
+
+    def demo(self, size: DemoSize) -> Demo:
+        """Return the demo's steps with this much traffic."""
+        return Demo(self.api, self.settings, self.contract, size, print)
+
+    def client(self) -> Client:
+        """Return a new connection to ClickHouse."""
+        return connect(self.settings)
+
+    def lag(self) -> int:
+        """Return how many offsets are not yet committed."""
+        client = self.client()
+        frontier = read_commit_state(client, STREAM).frontier
+        client.disconnect()
+        ends = Offsets(self.settings, self.contract.topic.name).ends()
+        return sum(max(0, end - frontier.get(partition, 0)) for partition, end in ends.items())
+
+    def catch_up(self, limit_seconds: float = 180) -> None:
+        """Wait until every record in the topic is committed."""
+        wait_until("the stream to catch up", lambda: self.lag() == 0, limit_seconds, 1.0)
+
+    def balance(self) -> StreamBalance:
+        """Return the stream's balance over its whole ledger."""
+        client = self.client()
+        balance, _ = stream_balance(client, self.contract)
+        client.disconnect()
+        return balance
+
+    def comparison(self) -> Comparison:
+        """Compare all that is served with all that was ever sent."""
+        client = self.client()
+        comparison = compare_with_truth(client, self.contract)
+        client.disconnect()
+        return comparison
+
+    def generation(self) -> int:
+        """Return the highest generation that has taken over."""
+        client = self.client()
+        generation = read_commit_state(client, STREAM).generation
+        client.disconnect()
+        return generation
+
+    def driver_processes(self) -> list[psutil.Process]:
+        """Return the JVMs of streaming drivers on this machine that belong to this platform."""
+        marker = f"{self.layout.home}:"
+        return [process for process in psutil.process_iter() if _is_driver(process, marker)]
+
+    def assert_nothing_differs(self) -> None:
+        """Served figures equal what was sent, and every offset is explained."""
+        comparison, balance = self.comparison(), self.balance()
+        assert comparison.compared > 0, "nothing is served"
+        assert comparison.unequal == 0, "\n".join(comparison.examples)
+        assert balance.unexplained == 0, balance
+
+
+def _is_driver(process: psutil.Process, marker: str) -> bool:
+    try:
+        return DRIVER_CLASS in process.cmdline() and process.environ().get("LOCAL_SERVICE", "").startswith(
+            marker
+        )
+    except psutil.Error:
+        return False
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """The platform that `make up` started, with topics and tables prepared."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in platform_environment().items():
+            patch.setenv(name, value)
+        get_settings.cache_clear()
+        layout = Layout()
+        address = f"http://{HOST}:{layout.ports.airflow}"
+        api = AirflowApi(address, USER, load_secrets(layout.secrets).airflow_password)
+        platform = Platform(api, get_settings(), load_contract(STREAM), layout)
+        platform.demo(DemoSize()).prepare()
+        yield platform
+        get_settings.cache_clear()
+
+
+@pytest.fixture
+def streaming(platform: Platform) -> Platform:
+    """The platform with the streaming job running."""
+    platform.api.run("launch_stream", {"streams": [STREAM]})
+    return platform
+
+
+def data_docs(settings: Settings) -> Path:
+    """Return the first page of the quality report."""
+    return Path(settings.artifacts_dir) / "data_docs" / "index.html"
