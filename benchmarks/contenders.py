@@ -78,6 +78,10 @@ class Contender:
             raise IncompleteRunError(f"{self.name} read {read:,} records of {self.workload.events:,}")
         return seconds
 
+    def close(self) -> None:
+        """End the connections."""
+        self.client.disconnect()
+
     def prepare(self) -> None:
         """Do what a long-running job does once, before its query; not timed."""
 
@@ -103,10 +107,17 @@ class FoldContender(Contender):
     tables = FOLD_TABLES
     served_sql = "fold_served.sql"
 
+    def __init__(self, spark: SparkSession, workload: Workload, max_offsets: int) -> None:
+        super().__init__(spark, workload, max_offsets)
+        self.control = ControlLog(workload.settings)
+
+    def close(self) -> None:
+        self.control.close()
+        super().close()
+
     def prepare(self) -> None:
-        settings, stream = self.workload.settings, self.workload.contract.stream
-        self.control = ControlLog(settings)
-        self.generation = claim(settings, stream)
+        stream = self.workload.contract.stream
+        self.generation = claim(self.workload.settings, stream)
         take_over(self.client, stream, self.generation)
         self.frontier = dict(self.starts)
 

@@ -14,17 +14,18 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyspark
+from clickhouse_driver.errors import NetworkError
 from pyspark.sql import SparkSession
 
 from benchmarks import report
-from benchmarks.contenders import CONTENDERS, Contender
+from benchmarks.contenders import CONTENDERS, Contender, IncompleteRunError
 from benchmarks.workload import Totals, Workload, filled_topic
 from include.logs import configure_logging
 from include.settings import Settings, get_settings
-from include.spark.submission import connector_jars, stream_conf
+from include.spark.submission import MissingJarsError, connector_jars, stream_conf
+from include.topics.admin import BrokerUnreachableError
 
 log = logging.getLogger("benchmarks.throughput")
 
@@ -33,6 +34,15 @@ RESULTS = Path(__file__).parent / "results" / "throughput.json"
 
 class UnequalTotalsError(AssertionError):
     """A contender's figures in ClickHouse are not what was sent: its time means nothing."""
+
+
+EXPECTED = (
+    BrokerUnreachableError,
+    IncompleteRunError,
+    MissingJarsError,
+    NetworkError,
+    UnequalTotalsError,
+)
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -53,7 +63,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def start_spark(settings: Settings, master: str) -> SparkSession:
+def start_spark(settings: Settings, master: str, jars: str) -> SparkSession:
     """Start Spark with the streaming job's configuration; what only the obvious job heeds is tuned for it.
 
     Two shuffle partitions fit two cores, and without the closing empty batch it does no idle work.
@@ -61,9 +71,12 @@ def start_spark(settings: Settings, master: str) -> SparkSession:
     builder = SparkSession.builder.master(master).appName("benchmark-throughput")
     for name, value in stream_conf(settings).items():
         builder = builder.config(name, value)
-    builder = builder.config("spark.jars", connector_jars(settings)).config("spark.driver.memory", "2g")
-    builder = builder.config("spark.sql.shuffle.partitions", "2")
+    builder = builder.config("spark.jars", jars).config("spark.driver.memory", "2g")
+    builder = builder.config("spark.sql.shuffle.partitions", "2").config(
+        "spark.ui.showConsoleProgress", "false"
+    )
     builder = builder.config("spark.sql.streaming.noDataMicroBatches.enabled", "false")
+    builder = builder.config("spark.sql.streaming.numRecentProgressUpdates", "100000")
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     return spark
@@ -84,7 +97,9 @@ def check(name: str, served: Totals | None, truth: Totals) -> None:
     )
 
 
-def measure(contenders: Sequence[Contender], workload: Workload, rounds: int, seed: int) -> dict[str, Any]:
+def measure(
+    contenders: Sequence[Contender], workload: Workload, rounds: int, seed: int
+) -> dict[str, list[float]]:
     """Return the seconds of each contender's rounds, after one unmeasured run of each."""
     order = random.Random(seed)
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
@@ -97,8 +112,28 @@ def measure(contenders: Sequence[Contender], workload: Workload, rounds: int, se
                 "%-9s %-8s %7.2f s %10.0f events/s", label, contender.name, taken, workload.events / taken
             )
             if number:
-                seconds[contender.name].append(taken)
+                seconds[contender.name].append(round(taken, 3))
     return seconds
+
+
+def run(settings: Settings, given: argparse.Namespace) -> tuple[Workload, dict[str, list[float]]]:
+    """Fill a topic and measure; everything made for it is removed again.
+
+    Raises:
+        BrokerUnreachableError, MissingJarsError, NetworkError: a part of the platform is missing.
+        IncompleteRunError, UnequalTotalsError: a contender did not do the work.
+    """
+    jars = connector_jars(settings)
+    log.info("sending %s events", f"{given.events:,}")
+    with filled_topic(settings, given.events, given.seed) as workload:
+        spark = start_spark(settings, given.master, jars)
+        contenders = [CONTENDERS[name](spark, workload, given.max_offsets) for name in given.contenders]
+        try:
+            return workload, measure(contenders, workload, given.rounds, given.seed)
+        finally:
+            for contender in contenders:
+                contender.close()
+            spark.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,16 +144,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = get_settings()
     command = (
         f"python -m benchmarks.throughput --events {given.events} --rounds {given.rounds} "
-        f"--master {given.master} --seed {given.seed} --max-offsets {given.max_offsets}"
+        f"--master {given.master} --seed {given.seed} --max-offsets {given.max_offsets} "
+        f"--contenders {' '.join(given.contenders)}"
     )
-    log.info("sending %d events", given.events)
-    with filled_topic(settings, given.events, given.seed) as workload:
-        spark = start_spark(settings, given.master)
-        try:
-            contenders = [CONTENDERS[name](spark, workload, given.max_offsets) for name in given.contenders]
-            seconds = measure(contenders, workload, given.rounds, given.seed)
-        finally:
-            spark.stop()
+    try:
+        workload, seconds = run(settings, given)
+    except EXPECTED as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
     timings = {name: report.timing(taken, given.events) for name, taken in seconds.items()}
     date, where = datetime.now(UTC).date().isoformat(), report.machine()
     result = {

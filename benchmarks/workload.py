@@ -10,12 +10,13 @@ import json
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from include.contracts import Contract, load_contract
@@ -70,7 +71,8 @@ def filled_topic(platform: Settings, events: int, seed: int) -> Iterator[Workloa
         update={"topic": contract.topic.model_copy(update={"name": f"bench-{token}"})}
     )
     admin = connect_admin(platform)
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+    with ExitStack() as undo:
+        scratch = undo.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
         settings = platform.model_copy(
             update={
                 "clickhouse_database": f"bench_{token}",
@@ -82,18 +84,23 @@ def filled_topic(platform: Settings, events: int, seed: int) -> Iterator[Workloa
             NewTopic(contract.topic.name, PARTITIONS, 1, config={"compression.type": "lz4"}),
             NewTopic(settings.control_topic, 1, 1),
         ]
-        try:
-            for created in admin.create_topics(topics, operation_timeout=REQUEST_SECONDS).values():
-                created.result()
-            _prepare(settings, contract)
-            value_bytes, truth = _fill(settings, contract.topic.name, events, seed)
-            yield Workload(settings, contract, events, value_bytes, truth)
-        finally:
-            client = connect(settings, database="")
-            client.execute(f"DROP DATABASE IF EXISTS {settings.clickhouse_database}")
-            client.disconnect()
-            for deleted in admin.delete_topics([topic.topic for topic in topics]).values():
-                deleted.result()
+        for name, created in admin.create_topics(topics, operation_timeout=REQUEST_SECONDS).items():
+            created.result()
+            undo.callback(_delete_topic, admin, name)
+        undo.callback(_drop_database, settings)
+        _prepare(settings, contract)
+        value_bytes, truth = _fill(settings, contract.topic.name, events, seed)
+        yield Workload(settings, contract, events, value_bytes, truth)
+
+
+def _delete_topic(admin: AdminClient, name: str) -> None:
+    admin.delete_topics([name])[name].result()
+
+
+def _drop_database(settings: Settings) -> None:
+    client = connect(settings, database="")
+    client.execute(f"DROP DATABASE IF EXISTS {settings.clickhouse_database}")
+    client.disconnect()
 
 
 def _prepare(settings: Settings, contract: Contract) -> None:

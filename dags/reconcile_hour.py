@@ -22,9 +22,10 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import Asset, Param, dag, task
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include.contracts import stream_names
+from include.reconcile import steps
 from include.spark.recount import RecountOperator
 
 STREAMS = stream_names()
@@ -32,58 +33,13 @@ PROVED = [Asset(f"proved_{stream}") for stream in STREAMS]
 HOUR = {"type": ["null", "string"], "format": "date-time"}
 
 
-@task
-def plan(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
-    from include.reconcile.trigger import plan_run
-
-    return plan_run(params, dag_run.run_type, dag_run.logical_date)
-
-
-@task.short_circuit(ignore_downstream_trigger_rules=False)
-def to_recount(planned: dict[str, Any]) -> bool:
-    return bool(planned["to_recount"])
-
-
-@task(trigger_rule="none_failed")
-def judge(run: str) -> dict[str, int]:
-    from include.reconcile.judging import judge_run
-    from include.settings import get_settings
-
-    return judge_run(get_settings(), run)
-
-
-@task
-def seal(run: str) -> None:
-    from include.reconcile.report import log_table
-    from include.reconcile.seal import seal_run
-    from include.settings import get_settings
-
-    log_table(seal_run(get_settings(), run))
-
-
 @task(outlets=PROVED)
 def publish(run: str, outlet_events: Any) -> None:
-    from include.reconcile.report import verified
-    from include.reconcile.seal import run_lines
-    from include.settings import get_settings
-
-    hours = verified(run_lines(get_settings(), run))
+    hours = steps.verified_hours(run)
     if not hours:
         raise AirflowSkipException("no hour was verified")
     for asset in PROVED:
         outlet_events[asset].add_partitions(hours.get(asset.name.removeprefix("proved_"), []))
-
-
-@task(trigger_rule="none_failed")
-def require_proof(run: str) -> None:
-    from include.reconcile.report import HoursNotProvedError, require_no_failure
-    from include.reconcile.seal import run_lines
-    from include.settings import get_settings
-
-    try:
-        require_no_failure(run_lines(get_settings(), run))
-    except HoursNotProvedError as error:
-        raise AirflowFailException(str(error)) from error
 
 
 @dag(
@@ -101,12 +57,13 @@ def require_proof(run: str) -> None:
     },
 )  # fmt: skip
 def reconcile_hour() -> None:
-    planned = plan()  # type: ignore[call-arg]
+    planned = task(steps.plan)()  # type: ignore[call-arg]
     run = planned["run"]
+    to_recount = task.short_circuit(steps.is_to_recount, ignore_downstream_trigger_rules=False)(planned)
     recount = RecountOperator(task_id="recount", run="{{ ti.xcom_pull(task_ids='plan')['run'] }}")
-    judged = judge(run)
-    to_recount(planned) >> recount >> judged
-    judged >> seal(run) >> publish(run) >> require_proof(run)  # type: ignore[call-arg]
+    judged = task(steps.judge, trigger_rule="none_failed")(run)
+    proved = task(steps.require_proof, trigger_rule="none_failed")(run)
+    to_recount >> recount >> judged >> task(steps.seal)(run) >> publish(run) >> proved  # type: ignore[call-arg]
 
 
 reconcile_hour()

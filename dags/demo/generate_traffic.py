@@ -28,6 +28,7 @@ def _number(default: float, title: str, description: str, most: float, least: fl
     schedule=None,
     catchup=False,
     max_active_runs=2,
+    default_args={"owner": "platform", "retries": 0},
     tags=["demo"],
     doc_md=__doc__,
     params={
@@ -46,7 +47,7 @@ def _number(default: float, title: str, description: str, most: float, least: fl
     },
 )
 def generate_traffic() -> None:
-    @task(retries=0)
+    @task
     def generate(params: dict[str, Any] | None = None) -> dict[str, Any]:
         from include.traffic.plan import parse_plan
         from include.traffic.run import generate as send

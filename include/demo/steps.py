@@ -14,7 +14,7 @@ from include.contracts import Contract
 from include.demo.airflow_api import AirflowApi, AirflowRunError, DagRun
 from include.demo.report import Drift, LatencySeconds, certificates
 from include.settings import Settings
-from include.streaming.ledger import read_commit_state
+from include.streaming.ledger import read_commit_state, read_position
 from include.streaming.source import Offsets
 from include.traffic.latency import LatencyProbe, match
 from include.warehouse.client import connect
@@ -84,16 +84,13 @@ class Demo:
 
     def stream_live(self) -> LatencySeconds:
         """Send live traffic and watch when each event is first seen in the served view."""
-        probe = LatencyProbe(self._settings, self._stream)
+        probe = LatencyProbe(self._settings)
         probe.start()
-        try:
-            run = self._api.run("generate_traffic", self._form(self._size.live_seconds, None), 300)
-            self._tell(run, f"{self._size.live_seconds} s of live traffic sent")
-            self._catch_up()
-        finally:
-            probe.stop()
-        sends = self._live_sends()
-        latency = match(sends, probe.seen)
+        run = self._api.run("generate_traffic", self._form(self._size.live_seconds, None), 300)
+        self._tell(run, f"{self._size.live_seconds} s of live traffic sent")
+        probe.wait_for(int(run.returned["generate"]["accepted"]), 60)
+        latency = match(self._live_sends(), probe.stop())
+        self._catch_up()
         return LatencySeconds(latency.p50, latency.p99)
 
     def _live_sends(self) -> list[int]:
@@ -162,7 +159,7 @@ class Demo:
         shown = [time.monotonic()]
 
         def caught_up() -> bool:
-            frontier = read_commit_state(client, self._stream).frontier
+            frontier = read_position(client, self._stream).frontier
             lag = sum(max(0, end - frontier.get(partition, 0)) for partition, end in ends.items())
             if lag and time.monotonic() - shown[0] > 5:
                 shown[0] = time.monotonic()

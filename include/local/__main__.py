@@ -8,9 +8,9 @@ import subprocess
 import sys
 import time
 
-from include.local.checks import find_tools
 from include.local.layout import Layout
 from include.local.platform import SERVICE_NAMES, down, states, up
+from include.local.programs import find_tools
 from include.local.service import LocalPlatformError
 from include.local.summary import summary
 

@@ -10,13 +10,7 @@ from dataclasses import dataclass
 
 from include.local import supervise
 from include.local.airflow import airflow
-from include.local.checks import (
-    Tools,
-    check_ports,
-    check_python,
-    check_room,
-    find_tools,
-)
+from include.local.checks import check_ports, check_python, check_room
 from include.local.clickhouse import clickhouse
 from include.local.env import (
     platform_environment,
@@ -26,6 +20,7 @@ from include.local.env import (
 )
 from include.local.kafka import kafka
 from include.local.layout import Layout
+from include.local.programs import Tools, find_tools
 from include.local.secrets import load_secrets
 from include.local.service import Component, LocalPlatformError, Service
 from include.local.spark import spark, spark_jars

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.local.airflow import USER
-from include.local.checks import Tools
 from include.local.clickhouse import ANALYST
 from include.local.layout import HOST, Layout
+from include.local.programs import Tools
 from include.local.secrets import load_secrets
 
 _QUERIES = (

@@ -31,6 +31,8 @@ LOCAL_COPIES = {
     "bootstrap-table.min.js": "bootstrap-table.min.js",
     "bootstrap-table-filter-control.min.js": "bootstrap-table-filter-control.min.js",
 }
+# Without its date picker, which is left out, the list of results stays empty.
+_DATE_FILTER = ("'filterControl': 'datepicker'", "'filterControl': 'input'")
 _SCRIPT = re.compile(r'<script[^>]*\ssrc="(https?://[^"]+)"[^>]*>\s*</script>')
 _STYLE = re.compile(r'<link[^>]*\shref="(https?://[^"]+)"[^>]*>')
 _LOGO = re.compile(r'https://[^"\']*/(logo-long\.png)[^"\']*')
@@ -60,6 +62,7 @@ def make_offline(page: str, assets: str, images: str) -> str:
         local = LOCAL_COPIES.get(_file_name(match[1]))
         return f'<link rel="stylesheet" href="{assets}/{local}">' if local else ""
 
+    page = page.replace(*_DATE_FILTER)
     page = _STYLE.sub(style, _SCRIPT.sub(script, page))
     page = _LOGO.sub(rf"{images}/\1", _OWN_IMAGES.sub(images, _FOOTER.sub("", page)))
     return _LINK.sub(r"\1", _IMAGE.sub("none", page))

@@ -1,15 +1,13 @@
 """The strict clean test, in Spark SQL made from a contract: what it passes is surely acceptable.
 
 It shares nothing with the streaming fold. A value passes only if it is valid UTF-8, one flat
-JSON object without escapes, brackets or exponents, without a repeated key, of the contract's
-JSON types, and within every bound. Without escapes a quoted name followed by a colon is a key,
-which is what makes the tests of types on the text sound. What does not pass is judged record by
+JSON object without escapes or brackets, without a repeated key, of the contract's JSON types, and
+within every bound. Without escapes a quoted name followed by a colon is a key, which is what makes the tests of types on the text sound. What does not pass is judged record by
 record by the contract's classifier, so a test that is too strict costs time and nothing else.
 """
 
 from __future__ import annotations
 
-import re
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -20,18 +18,22 @@ from include.contracts import Contract
 ISO8601 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?\z"
 )
+FLAT_OBJECT = r"^\s*+\{[^{}\[\]\\]*+\}\s*+\z"
 LONGEST_VALUE = 65_536
+LAST_TIME_US = 2**32 * 1_000_000  # ClickHouse keeps times from 1970 to 2106
 
 
-def text_pattern(contract: Contract) -> str:
-    """Return the regular expression that the text of a clean value matches: shape, and type of each field."""
-    types = {"string": '"', "number": "-?[0-9]"}
-    tests = [
-        rf'(?=[^{{]*\{{.*?"{re.escape(name)}"\s*:\s*{types[rule.type]})'
+def _typed_alike(contract: Contract) -> list[Column]:
+    """Return, for each field, whether the value after its name begins as its JSON type does.
+
+    Byte searches instead of one regular expression: that took 50 times as long. A blank before a
+    colon or a line break after it fails the test, which only costs time.
+    """
+    begins = {"string": ['"'], "number": list("-0123456789")}
+    return [
+        F.substring(F.ltrim(F.substring_index("text", f'"{name}":', -1)), 1, 1).isin(*begins[rule.type])
         for name, rule in contract.fields.items()
     ]
-    plain_numbers = r"(?!.*?:\s*-?(?:[0-9.]*[eE]|[0-9.]{25}))"
-    return rf"(?s)^(?=\s*\{{[^{{}}\[\]\\]*\}}\s*\z){plain_numbers}{''.join(tests)}"
 
 
 def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
@@ -44,9 +46,10 @@ def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
         F.col("value").isNotNull()
         & (F.length("value") <= LONGEST_VALUE)
         & F.is_valid_utf8(text)
-        & text.rlike(text_pattern(contract))
+        & text.rlike(FLAT_OBJECT)
     )
     parsed = records.withColumn("text", text).withColumn("flat", F.coalesce(flat, F.lit(False)))
+    parsed = parsed.withColumn("flat", F.col("flat") & _all(_typed_alike(contract)))
     parsed = parsed.withColumn("object", F.when(F.col("flat"), F.try_parse_json("text")))
     parsed = parsed.withColumns(
         {
@@ -64,7 +67,7 @@ def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
     numbers = {name: rule.scale for name, rule in contract.fields.items() if rule.scale is not None}
     parsed = parsed.withColumn("clean", _all(within)).withColumns(
         {
-            f"clean_{name}": F.rint(F.col(f"clean_{name}") * F.lit(float(10**scale))).cast("long")
+            f"clean_{name}": F.rint(F.col(f"clean_{name}") * F.lit(float(10**scale))).try_cast("long")
             for name, scale in numbers.items()
         }
     )
@@ -79,7 +82,7 @@ def _all(tests: list[Column]) -> Column:
 def _time_tests(contract: Contract) -> list[Column]:
     ahead = F.col("clean_time_us") - F.col("kafka_us")
     return [
-        F.col("clean_time_us").isNotNull(),
+        (F.col("clean_time_us") >= 0) & (F.col("clean_time_us") < F.lit(LAST_TIME_US)),
         ahead <= F.lit(contract.skew_seconds * 1_000_000),
         -ahead <= F.lit(contract.maximum_age_hours * 3_600_000_000),
     ]

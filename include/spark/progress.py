@@ -10,7 +10,7 @@ from include.contracts import load_contract
 from include.settings import Settings
 from include.spark.cluster import DEAD_STATES, driver_log, driver_state, kill_driver, log_tail, read_cluster
 from include.spark.heartbeats import Heartbeat, has_committed, last_heartbeat
-from include.streaming.ledger import read_commit_state
+from include.streaming.ledger import read_position
 from include.topics.offsets import EARLIEST, watermarks
 from include.warehouse.client import connect
 
@@ -44,7 +44,7 @@ def waiting_offsets(settings: Settings, stream: str, start: str = EARLIEST) -> i
     """
     client = connect(settings)
     try:
-        frontier = read_commit_state(client, stream).frontier
+        frontier = read_position(client, stream).frontier
     finally:
         client.disconnect()
     bounds = watermarks(settings, load_contract(stream).topic.name, EARLIEST if frontier else start)

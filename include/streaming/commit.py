@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 from clickhouse_driver import Client, errors
@@ -90,7 +90,7 @@ def _insert_rejects(client: Client, contract: Contract, batch: int, rejects: pa.
             "stream": contract.stream,
             "batch": batch,
             "contract_version": contract.version,
-            "day": datetime.fromtimestamp(row["kafka_time"] / 1000, UTC).date(),
+            "day": _day(row["kafka_time"]),
         }
         for row in rejects.to_pylist()
     ]
@@ -99,6 +99,11 @@ def _insert_rejects(client: Client, contract: Contract, batch: int, rejects: pa.
     client.execute(
         f"INSERT INTO dead_letters ({columns}) VALUES", [_as_bytes(row) for row in rows], settings=BYTES
     )
+
+
+def _day(kafka_ms: int) -> date:
+    """A producer may set any Kafka timestamp, or none (-1); a Date holds 1970 to 2105."""
+    return datetime.fromtimestamp(min(max(kafka_ms // 1000, 0), 2**32 - 1), UTC).date()
 
 
 BYTES = {"strings_as_bytes": True}

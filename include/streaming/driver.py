@@ -19,7 +19,7 @@ from include.streaming.commit import insist, ledger_rows, write_batch
 from include.streaming.control import ControlLog, claim
 from include.streaming.fold import Fold
 from include.streaming.heartbeat import Vitals
-from include.streaming.ledger import CommitState, batch_id, take_over
+from include.streaming.ledger import Position, batch_id, take_over
 from include.streaming.partials import OUTPUT_DDL, collect
 from include.streaming.source import Offsets, batch_ends, source_options
 from include.warehouse.client import connect
@@ -94,14 +94,14 @@ class _Query:
         self._control = ControlLog(self._settings)
         stream = self._contract.stream
         self.generation = claim(self._settings, stream)
-        state: list[CommitState] = []
+        state: list[Position] = []
         insist(lambda: state.append(take_over(self._client, stream, self.generation)), f"{stream}: takeover")
         self._frontier = self._first_offsets(state[-1])
         self._vitals.generation, self._vitals.frontier = self.generation, dict(self._frontier)
         self._checkpoint = Path(self._settings.scratch_dir) / stream / str(self.generation)
         log.info("%s: generation %d starts at %s", stream, self.generation, self._frontier)
 
-    def _first_offsets(self, state: CommitState) -> dict[int, int]:
+    def _first_offsets(self, state: Position) -> dict[int, int]:
         frontier = state.frontier
         missing = [partition for partition in self._offsets.partitions() if partition not in frontier]
         if missing:

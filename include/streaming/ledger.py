@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
+from include.warehouse.sql import read_sql
+
 GENERATION_BITS = 40
 
 
@@ -48,12 +50,22 @@ COLUMNS = ", ".join(field.name for field in fields(LedgerRow))
 
 
 @dataclass(frozen=True)
-class CommitState:
-    """What the ledger says of a stream: the highest generation, its limits, and the valid rows.
+class Position:
+    """Where a stream stands, without its rows.
 
-    `keep` maps each generation that counts to its highest valid batch id; `frontier` maps each
-    Kafka partition to the highest end offset over the valid rows.
+    `keep` maps each generation to the highest batch id that is to stay valid, `frontier` each Kafka partition to
+    the highest end offset over the valid rows.
     """
+
+    stream: str
+    generation: int
+    keep: dict[int, int]
+    frontier: dict[int, int]
+
+
+@dataclass(frozen=True)
+class CommitState:
+    """What the ledger says of a stream: the highest generation, its limits, and the valid rows."""
 
     stream: str
     generation: int
@@ -90,34 +102,41 @@ def read_commit_state(client: Client, stream: str) -> CommitState:
     return CommitState(stream, generation, keep, sorted(valid, key=lambda row: (row.batch, row.partition)))
 
 
-def take_over(client: Client, stream: str, generation: int) -> CommitState:
+def read_position(client: Client, stream: str) -> Position:
+    """Read takeover rows, then what the valid ledger rows add up to: ClickHouse reads them, not this process."""
+    generation, limits = _read_limits(client, stream)
+    kept: dict[int, int] = {}
+    frontier: dict[int, int] = {}
+    if limits:
+        values = {"stream": stream, "generations": list(limits), "limits": list(limits.values())}
+        for held, partition, batch, end in client.execute(read_sql("life_cycle/position.sql"), values):
+            kept[held] = max(kept.get(held, 0), batch)
+            frontier[partition] = max(frontier.get(partition, 0), end)
+    return Position(stream, generation, kept, frontier)
+
+
+def take_over(client: Client, stream: str, generation: int) -> Position:
     """Make `generation` the one that counts; of earlier ones keep what is valid now.
 
-    Returns the state that the new driver starts from.
+    Returns the position that the new driver starts from.
 
     Raises:
         GenerationError: a takeover or ledger row of this or a higher generation exists.
     """
-    before = read_commit_state(client, stream)
-    highest = client.execute("SELECT max(batch) FROM ledger WHERE stream = %(stream)s", {"stream": stream})[
-        0
-    ][0]
+    before = read_position(client, stream)
+    highest = client.execute(read_sql("life_cycle/highest_batch.sql"), {"stream": stream})[0][0]
     known = max(before.generation, highest >> GENERATION_BITS)
     if generation <= known:
         raise GenerationError(
             f"{stream}: claimed generation {generation}, but generation {known} is in the ledger: "
             "the control topic was recreated; delete nothing, and restore it or rebuild the stream"
         )
-    keep: dict[int, int] = {}
-    for row in before.rows:
-        held = row.batch >> GENERATION_BITS
-        keep[held] = max(keep.get(held, 0), row.batch)
-    keep[generation] = ((generation + 1) << GENERATION_BITS) - 1
+    keep = {**before.keep, generation: ((generation + 1) << GENERATION_BITS) - 1}
     client.execute(
         "INSERT INTO takeovers (stream, generation, keep_gen, keep_upto, taken_at) VALUES",
         [(stream, generation, list(keep), list(keep.values()), datetime.now(UTC))],
     )
-    return CommitState(stream, generation, keep, before.rows)
+    return Position(stream, generation, keep, before.frontier)
 
 
 def insert_ledger_rows(client: Client, rows: list[LedgerRow]) -> None:

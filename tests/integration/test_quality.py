@@ -103,6 +103,9 @@ def test_the_pages_open_without_internet_access(platform: Settings) -> None:
             assert (page.parent / address).resolve().exists(), (
                 f"{page} asks for {address}, which is not there"
             )
+        assert "datepicker" not in text, (
+            f"{page} needs the date picker, which is left out: its list would be empty"
+        )
     assert all(Path(result.evidence).is_file() for result in report.results)
     assert report.run in (root / "index.html").read_text(encoding="utf-8")
 

@@ -10,16 +10,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from clickhouse_driver import Client
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
 from include.contracts import Contract, load_contract
 from include.contracts.classifier import Classifier, Event
+from include.reconcile.compare import digest_of
 from include.reconcile.judging import judge_run
 from include.reconcile.plan import make_plans
 from include.reconcile.recount import recount_run
 from include.reconcile.report import HourLine, HoursNotProvedError, require_no_failure
 from include.reconcile.seal import seal_run
+from include.reconcile.types import CertificateChangedError
 from include.settings import Settings
 from include.spark.submission import connector_jars
 from include.streaming.control import claim
@@ -328,10 +331,52 @@ def test_a_claim_without_takeover_keeps_the_hour_open(stream: Stream) -> None:
 
 
 def test_records_not_yet_folded_keep_the_hour_open(stream: Stream) -> None:
-    stream.send([(json.dumps(event(9200, HOUR)).encode(), HOUR)])
-    line = only(stream.reconcile())
-    assert line.verdict == "OPEN" or stream.folded[0] >= 1, line
+    after, moment = HOUR + timedelta(hours=1), HOUR + timedelta(minutes=70)
+    stream.send([(json.dumps(event(9200, moment)).encode(), moment)])
+    line = only(stream.reconcile(hour=after))
+    assert line.verdict == "OPEN"
+    assert "partition 0 is folded to offset" in line.reason
+    stream.fold()
+    assert only(stream.reconcile(hour=after)).verdict == "PROVED"
     assert only(stream.reconcile(hour=datetime.now(UTC))).verdict == "OPEN"
+
+
+def test_a_certificate_that_came_meanwhile_voids_the_run(stream: Stream) -> None:
+    def another_certificate() -> None:
+        stream.client.execute(
+            "INSERT INTO certificates (stream, hour, frontier, seal, verdict) VALUES",
+            [("ad_events", HOUR, batch_id(stream.generation, 1), 999_999, "PROVED")],
+        )
+
+    with pytest.raises(CertificateChangedError, match="trigger reconcile_hour again"):
+        stream.reconcile(before_judging=another_certificate)
+
+
+def test_raw_records_that_are_gone_make_an_hour_unprovable_and_keep_its_certificate(stream: Stream) -> None:
+    stream.reconcile()
+    admin = AdminClient({"bootstrap.servers": stream.settings.kafka_bootstrap_servers})
+    first = TopicPartition(stream.contract.topic.name, 1, 50)
+    admin.delete_records([first])[first].result(30)
+    lines = stream.reconcile()
+    assert only(lines).verdict == "UNPROVABLE"
+    assert "partition 1: raw records from offset 0 are gone, the log starts at 50" in only(lines).reason
+    assert stream.served()[2:] == ("sealed", "sealed")
+    with pytest.raises(HoursNotProvedError, match="UNPROVABLE"):
+        require_no_failure(lines)
+
+
+def test_the_digest_is_the_same_on_this_server_as_on_the_current_one(clickhouse: Client) -> None:
+    frontier, at = (1 << 40) + 1, datetime(2026, 1, 1, 0, 5, tzinfo=UTC)
+    rows = [
+        (at, "click", country, "banner", frontier, 7, *figures)
+        for country, figures in (("US", (2, 3, 20, 30)), ("KR", (1, 1, 10, 10)))
+    ]
+    clickhouse.execute("INSERT INTO ad_events_sealed VALUES", rows)
+    hour = at.replace(minute=0)
+    digest = digest_of(clickhouse, load_contract("ad_events"), hour, frontier, 7)
+    assert digest == "ad_events=2-36115392920430034-18410619867446974764", (
+        "as tests/unit/test_recount_sql.py has it"
+    )
 
 
 def drop(stream: Stream, table: str, condition: str) -> None:

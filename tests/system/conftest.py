@@ -20,7 +20,7 @@ from include.local.airflow import USER
 from include.local.layout import HOST, Layout
 from include.local.secrets import load_secrets
 from include.settings import Settings, get_settings
-from include.streaming.ledger import read_commit_state
+from include.streaming.ledger import read_position
 from include.streaming.source import Offsets
 from include.warehouse.client import connect
 from tests.conftest import platform_environment
@@ -57,7 +57,7 @@ class Platform:
     def lag(self) -> int:
         """Return how many offsets are not yet committed."""
         client = self.client()
-        frontier = read_commit_state(client, STREAM).frontier
+        frontier = read_position(client, STREAM).frontier
         client.disconnect()
         ends = Offsets(self.settings, self.contract.topic.name).ends()
         return sum(max(0, end - frontier.get(partition, 0)) for partition, end in ends.items())
@@ -83,7 +83,7 @@ class Platform:
     def generation(self) -> int:
         """Return the highest generation that has taken over."""
         client = self.client()
-        generation = read_commit_state(client, STREAM).generation
+        generation = read_position(client, STREAM).generation
         client.disconnect()
         return generation
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.local import checks, supervise
+from include.local import checks, programs, supervise
 from include.local.clickhouse import analyst_seconds
 from include.local.env import platform_environment, process_environment, write_environment
 from include.local.jars import read_lock, wrong_jars
@@ -125,7 +125,7 @@ def test_a_service_gets_no_setting_of_the_caller(layout: Layout, monkeypatch: py
 
 
 def test_spark_gets_no_airflow_secret(layout: Layout) -> None:
-    tools = checks.Tools("/java", ("clickhouse-server",), ("clickhouse-client",))
+    tools = programs.Tools("/java", ("clickhouse-server",), ("clickhouse-client",))
     services = {service.name: service for item in components(layout, tools) for service in item.services}
     assert sorted(services) == sorted(SERVICE_NAMES)
     worker = services["spark-worker"].env
@@ -134,7 +134,7 @@ def test_spark_gets_no_airflow_secret(layout: Layout) -> None:
 
 
 def test_no_two_services_share_a_port(layout: Layout) -> None:
-    tools = checks.Tools("/java", ("clickhouse-server",), ("clickhouse-client",))
+    tools = programs.Tools("/java", ("clickhouse-server",), ("clickhouse-client",))
     ports = [
         port for item in components(layout, tools) for service in item.services for port in service.ports
     ]
@@ -180,11 +180,11 @@ def test_taken_port_names_its_holder() -> None:
 
 
 def test_missing_clickhouse_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "find_java", lambda: "/java")
-    monkeypatch.setattr(checks, "find_clickhouse", lambda _: None)
+    monkeypatch.setattr(programs, "find_java", lambda: "/java")
+    monkeypatch.setattr(programs, "find_clickhouse", lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(LocalPlatformError, match=r"no clickhouse-server program.*install"):
-        checks.find_tools(print)
+        programs.find_tools(print)
 
 
 def test_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -187,6 +189,19 @@ def test_a_retry_never_takes_an_ended_driver_for_a_launch_that_succeeded() -> No
     operator = LaunchStreamOperator(task_id="launch", streams=["ad_events"])
     assert operator.is_job_succeeded("FINISHED") is False
     assert not operator.is_job_active("NOT_FOUND")
+
+
+@pytest.mark.usefixtures("seen")
+def test_a_killed_launch_task_ends_spark_submit_and_asks_nothing_of_the_cluster() -> None:
+    from include.spark.launch import LaunchStreamOperator
+
+    operator = LaunchStreamOperator(task_id="launch", streams=["ad_events"])
+    hook = operator._get_hook()
+    hook._driver_id = "driver-20260101000000-0001"
+    hook._submit_sp = subprocess.Popen(["sleep", "60"])
+    operator._hook = hook
+    operator.on_kill()  # a call to the cluster would be refused: the network is closed to unit tests
+    assert hook._submit_sp.wait(timeout=10) == -signal.SIGKILL
 
 
 def test_an_empty_jar_folder_is_refused_by_name(tmp_path: Path) -> None:

@@ -1,0 +1,181 @@
+"""Builders that several tests share: advertising events, record batches, folds and their plain recount."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from include.contracts import Contract, load_contract
+from include.contracts.classifier import Classifier, Event
+from include.streaming.fold import Fold
+from include.streaming.partials import CUBE_PREFIX, collect
+
+MOMENT = datetime(2025, 12, 16, 2, 4, 8, 891_156, tzinfo=UTC)
+KAFKA_MS = int(MOMENT.timestamp() * 1000) + 1_000
+INPUT_SCHEMA = pa.schema(
+    [
+        ("value", pa.binary()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("timestamp", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """A Kafka record as the fold sees it; kafka_ms in epoch milliseconds."""
+
+    value: bytes | None
+    partition: int = 0
+    offset: int = 0
+    kafka_ms: int = KAFKA_MS
+
+
+def ad_event(**changes: object) -> dict[str, object]:
+    """Return an acceptable click of 0.0165 dollars at MOMENT, with changes; a field set to ... is left out."""
+    event: dict[str, object] = {
+        "event_id": "E1765818248891151",
+        "timestamp": MOMENT.strftime("%Y-%m-%dT%H:%M:%S.%f"),
+        "user_id": "U95480",
+        "campaign_id": "C004",
+        "ad_format": "rewarded_video",
+        "country": "UK",
+        "device": "Android",
+        "event_type": "click",
+        "revenue": 0.0165,
+        **changes,
+    }
+    return {name: value for name, value in event.items() if value is not ...}
+
+
+def encoded(**changes: object) -> bytes:
+    """Return the JSON of ad_event(**changes)."""
+    return json.dumps(ad_event(**changes)).encode()
+
+
+def record_batch(records: Sequence[Record]) -> pa.RecordBatch:
+    """Return the Arrow batch that Spark would hand to the fold."""
+    return pa.record_batch(
+        [
+            [r.value for r in records],
+            [r.partition for r in records],
+            [r.offset for r in records],
+            pa.array([r.kafka_ms * 1000 for r in records], pa.int64()).view(pa.timestamp("us", "UTC")),
+        ],
+        schema=INPUT_SCHEMA,
+    )
+
+
+def folded(contract: Contract, tasks: Iterable[Iterable[Sequence[Record]]]) -> dict[str, pa.Table]:
+    """Fold tasks, each a list of batches of records, and merge what they emit as the driver does."""
+    rows: list[tuple[str, bytes]] = []
+    for task in tasks:
+        for out in Fold(contract)(record_batch(batch) for batch in task):
+            rows += zip(out.column("kind").to_pylist(), out.column("payload").to_pylist(), strict=True)
+    return collect(contract, rows)
+
+
+@dataclass
+class Figures:
+    """All that a fold finds, in plain Python, so that two of them can be compared with ==."""
+
+    cubes: dict[tuple[object, ...], tuple[int, ...]]
+    hours: dict[tuple[int, int], tuple[int, int, int, int]]
+    partitions: dict[int, tuple[int, int, int, int]]
+    rejects: list[tuple[int, int, str, int]]
+
+
+def figures(contract: Contract, results: dict[str, pa.Table]) -> Figures:
+    """Return the figures of a fold; a key that two rows share is an error of the merge."""
+
+    def rows(kind: str) -> list[dict[str, int]]:
+        return results[kind].to_pylist() if kind in results else []
+
+    cubes: dict[tuple[object, ...], tuple[int, ...]] = {}
+    for cube in contract.cubes:
+        for row in rows(CUBE_PREFIX + cube.name):
+            key = (cube.name, row["window_start"], *(row[name] for name in cube.dimensions))
+            assert key not in cubes, f"two rows of {key} after the merge"
+            cubes[key] = tuple(row[measure.name] for measure in cube.measures)
+    return Figures(
+        cubes,
+        {(r["partition"], r["hour"]): (r["events"], r["late"], r["first"], r["last"]) for r in rows("hours")},
+        {
+            r["partition"]: (r["records"], r["offset_min"], r["kafka_min"], r["kafka_max"])
+            for r in rows("partitions")
+        },
+        sorted(
+            (r["partition"], r["record_offset"], str(r["reason"]), r["kafka_time"]) for r in rows("rejects")
+        ),
+    )
+
+
+def recounted(contract: Contract, records: Iterable[Record]) -> Figures:
+    """Return the same figures by the contract's classifier, one record after the other."""
+    classifier = Classifier(contract)
+    cubes: dict[tuple[object, ...], list[int]] = {}
+    hours: dict[tuple[int, int], list[int]] = {}
+    partitions: dict[int, list[int]] = {}
+    rejects = []
+    for r in records:
+        seen = partitions.setdefault(r.partition, [0, r.offset, r.kafka_ms, r.kafka_ms])
+        partitions[r.partition] = [
+            seen[0] + 1,
+            min(seen[1], r.offset),
+            min(seen[2], r.kafka_ms),
+            max(seen[3], r.kafka_ms),
+        ]
+        verdict = classifier.classify(r.value, r.kafka_ms)
+        if not isinstance(verdict, Event):
+            rejects.append((r.partition, r.offset, verdict.reason, r.kafka_ms))
+            continue
+        hour = (r.partition, verdict.time_us // 3_600_000_000 * 3600)
+        late = r.kafka_ms * 1000 - verdict.time_us > contract.lateness_seconds * 1_000_000
+        had = hours.setdefault(hour, [0, 0, r.offset, r.offset])
+        hours[hour] = [had[0] + 1, had[1] + late, min(had[2], r.offset), max(had[3], r.offset)]
+        for cube in contract.cubes:
+            pane = verdict.time_us // (cube.pane_seconds * 1_000_000) * cube.pane_seconds
+            key = (cube.name, pane, *(verdict.values[name] for name in cube.dimensions))
+            totals = cubes.setdefault(key, [0] * len(cube.measures))
+            for i, measure in enumerate(cube.measures):
+                totals[i] += 1 if measure.field is None else int(verdict.values[measure.field])
+    return Figures(
+        {key: tuple(value) for key, value in cubes.items()},
+        {key: (value[0], value[1], value[2], value[3]) for key, value in hours.items()},
+        {key: (value[0], value[1], value[2], value[3]) for key, value in partitions.items()},
+        sorted(rejects),
+    )
+
+
+def ad_events() -> Contract:
+    """Return the shipped contract of ad_events."""
+    return load_contract("ad_events")
+
+
+def served_truth(records: Iterable[Record]) -> dict[tuple[object, ...], tuple[int, int]]:
+    """Return what the served view must hold for records of ad_events: key -> (events, micro-dollars)."""
+    totals: Counter[tuple[object, ...]] = Counter()
+    money: Counter[tuple[object, ...]] = Counter()
+    for (_, pane, *dimensions), (count, micros) in recounted(ad_events(), records).cubes.items():
+        assert isinstance(pane, int)
+        key = (datetime.fromtimestamp(pane, UTC), *dimensions)
+        totals[key] += count
+        money[key] += micros
+    return {key: (totals[key], money[key]) for key in totals}
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Wait until the condition holds; after the limit fail and say what was awaited."""
+    limit = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < limit, f"waited {seconds:.0f} s in vain until {what}"
+        pause.wait(0.1)

@@ -1,0 +1,160 @@
+"""Writing a batch to a real ClickHouse: order, replays, exact money, dead letters of any bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from clickhouse_driver import Client
+from clickhouse_driver.errors import ServerException
+
+from include.streaming.commit import ledger_rows, write_batch
+from include.streaming.ledger import LedgerRow, batch_id, read_commit_state, take_over
+from tests.helpers import KAFKA_MS, Record, ad_events, encoded, folded, served_truth
+
+CONTRACT = ad_events()
+
+
+def prepared(
+    records: Sequence[Record], batch: int, start: int = 0
+) -> tuple[int, dict[str, pa.Table], list[LedgerRow]]:
+    """Fold records of partition 0 and return what write_batch needs, over all offsets from `start`."""
+    results = folded(CONTRACT, [[records]])
+    end = max(record.offset for record in records) + 1
+    return batch, results, ledger_rows(CONTRACT, batch, {0: (start, end)}, {0: 0}, results)
+
+
+def served(client: Client) -> dict[tuple[object, ...], tuple[int, int]]:
+    rows = client.execute(
+        "SELECT window_start, event_type, country, ad_format, event_count, total_revenue FROM ad_events_aggregated"
+    )
+    return {tuple(row[:4]): (row[4], int(row[5] * 1_000_000)) for row in rows}
+
+
+def sample(first: int, count: int) -> list[Record]:
+    countries = ("US", "KR", "DE")
+    return [
+        Record(encoded(country=countries[i % 3], revenue=(i % 97 + 1) / 1e6), 0, i)
+        if i % 10
+        else Record(b"{", 0, i)
+        for i in range(first, first + count)
+    ]
+
+
+def test_a_batch_is_served_exactly_and_writing_it_again_changes_nothing(clickhouse: Client) -> None:
+    records = sample(0, 200)
+    take_over(clickhouse, "ad_events", 1)
+    batch = prepared(records, batch_id(1, 0))
+    for turn in range(3):
+        write_batch(clickhouse, CONTRACT, *batch)
+        assert served(clickhouse) == served_truth(records), f"after writing {turn + 1} times"
+        assert read_commit_state(clickhouse, "ad_events").rows == batch[2]
+        assert clickhouse.execute("SELECT count() FROM dead_letters FINAL") == [(20,)]
+
+
+def test_a_stale_driver_that_writes_after_the_takeover_changes_nothing(clickhouse: Client) -> None:
+    take_over(clickhouse, "ad_events", 1)
+    first, second = sample(0, 50), sample(50, 50)
+    write_batch(clickhouse, CONTRACT, *prepared(first, batch_id(1, 0)))
+    assert take_over(clickhouse, "ad_events", 2).frontier == {0: 50}
+    write_batch(clickhouse, CONTRACT, *prepared(second, batch_id(1, 1), 50))
+    assert served(clickhouse) == served_truth(first)
+    write_batch(clickhouse, CONTRACT, *prepared(second, batch_id(2, 0), 50))
+    assert served(clickhouse) == served_truth([*first, *second])
+
+
+@pytest.mark.parametrize("table", ["ad_events_delta", "dead_letters"])
+def test_nothing_is_committed_before_every_row_of_the_batch_is_written(
+    clickhouse: Client, table: str
+) -> None:
+    take_over(clickhouse, "ad_events", 1)
+    clickhouse.execute(f"RENAME TABLE {table} TO away")
+    with pytest.raises(ServerException, match="doesn't exist"):
+        write_batch(clickhouse, CONTRACT, *prepared(sample(0, 20), batch_id(1, 0)))
+    assert read_commit_state(clickhouse, "ad_events").rows == []
+
+
+def test_a_batch_that_failed_at_its_commit_is_void_after_the_next_takeover(clickhouse: Client) -> None:
+    records = sample(0, 20)
+    take_over(clickhouse, "ad_events", 1)
+    clickhouse.execute("RENAME TABLE ledger TO away")
+    with pytest.raises(ServerException, match="doesn't exist"):
+        write_batch(clickhouse, CONTRACT, *prepared(records, batch_id(1, 0)))
+    clickhouse.execute("RENAME TABLE away TO ledger")
+    assert take_over(clickhouse, "ad_events", 2).frontier == {}
+    assert served(clickhouse) == {}
+    write_batch(clickhouse, CONTRACT, *prepared(records, batch_id(2, 0)))
+    assert served(clickhouse) == served_truth(records)
+
+
+def test_an_empty_range_is_committed_with_a_ledger_row_alone(clickhouse: Client) -> None:
+    take_over(clickhouse, "ad_events", 1)
+    rows = ledger_rows(CONTRACT, batch_id(1, 0), {0: (0, 3)}, {0: 0}, {})
+    write_batch(clickhouse, CONTRACT, batch_id(1, 0), {}, rows)
+    state = read_commit_state(clickhouse, "ad_events")
+    assert (state.frontier, state.rows[0].non_records, served(clickhouse)) == ({0: 3}, 3, {})
+
+
+def test_money_is_exact_over_many_rows(clickhouse: Client) -> None:
+    take_over(clickhouse, "ad_events", 1)
+    micros = [(i * 7_919) % 999_999_999 + 1 for i in range(20_000)]
+    for spark_batch, start in enumerate(range(0, len(micros), 5_000)):
+        part = [
+            Record(encoded(revenue=m / 1e6), 0, start + i)
+            for i, m in enumerate(micros[start : start + 5_000])
+        ]
+        write_batch(clickhouse, CONTRACT, *prepared(part, batch_id(1, spark_batch), start))
+    ((count, total, average),) = clickhouse.execute(
+        "SELECT event_count, total_revenue, avg_revenue FROM ad_events_aggregated"
+    )
+    expected = Decimal(sum(micros)).scaleb(-6)
+    assert (count, total) == (len(micros), expected)
+    assert abs(average - expected / len(micros)) < Decimal("1e-9"), average
+
+
+def test_dead_letters_hold_any_bytes_with_length_and_digest_of_the_whole(clickhouse: Client) -> None:
+    payloads = [
+        bytes(range(256)),
+        b"\x00",
+        b"\xff" * 5_000,
+        "\u00e9\U0001f600".encode(),
+        b"",
+        None,
+        b"'\\\n\t",
+    ]
+    take_over(clickhouse, "ad_events", 1)
+    batch = prepared([Record(value, 0, i) for i, value in enumerate(payloads)], batch_id(1, 0))
+    write_batch(clickhouse, CONTRACT, *batch)
+    found = clickhouse.execute(
+        "SELECT record_offset, payload, payload_bytes, payload_sha256, kafka_time, day, contract_version, reason "
+        "FROM dead_letters WHERE stream = 'ad_events' ORDER BY record_offset",
+        settings={"strings_as_bytes": True},
+    )
+    day = datetime.fromtimestamp(KAFKA_MS / 1000, UTC).date()
+    expected = [
+        (
+            i,
+            (value or b"")[:4096],
+            len(value or b""),
+            hashlib.sha256(value or b"").hexdigest().encode(),
+            KAFKA_MS,
+            day,
+            1,
+            b"malformed",
+        )
+        for i, value in enumerate(payloads)
+    ]
+    assert found == expected
+
+
+def test_a_reject_without_a_kafka_timestamp_does_not_stop_the_stream(clickhouse: Client) -> None:
+    take_over(clickhouse, "ad_events", 1)
+    before_1970 = encoded(timestamp="1969-12-31T23:59:59.5")
+    write_batch(clickhouse, CONTRACT, *prepared([Record(before_1970, 0, 0, -1)], batch_id(1, 0)))
+    assert clickhouse.execute("SELECT kafka_time, reason, day FROM dead_letters") == [
+        (-1, "schema", date(1970, 1, 1))
+    ]

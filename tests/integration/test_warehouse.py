@@ -1,0 +1,154 @@
+"""Migrations, cube tables and views on a real ClickHouse."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_driver import Client
+from clickhouse_driver.errors import NetworkError, ServerException
+from pydantic import SecretStr
+
+from include.contracts import Cube, Measure
+from include.settings import Settings
+from include.warehouse import migrate
+from include.warehouse.client import connect
+from include.warehouse.migrate import MigrationError, prepare_warehouse
+from include.warehouse.sql import SQL_DIR
+from tests.helpers import ad_events
+
+
+@pytest.fixture
+def empty(settings: Settings) -> Iterator[Settings]:
+    """Settings with the name of a database that does not exist yet."""
+    own = settings.model_copy(update={"clickhouse_database": f"test_{uuid.uuid4().hex[:12]}"})
+    yield own
+    admin = connect(own, database="")
+    admin.execute(f"DROP DATABASE IF EXISTS {own.clickhouse_database}")
+    admin.disconnect()
+
+
+@pytest.fixture
+def own_sql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of sql/ for the migrations to come from."""
+    for path in SQL_DIR.rglob("*.sql"):
+        copy = tmp_path / path.relative_to(SQL_DIR)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    monkeypatch.setattr(migrate, "SQL_DIR", tmp_path)
+    return tmp_path
+
+
+def schema(client: Client) -> list[tuple[str, ...]]:
+    return client.execute(
+        "SELECT name, create_table_query FROM system.tables WHERE database = currentDatabase() ORDER BY name"
+    )
+
+
+def test_the_first_run_creates_everything_and_the_second_changes_nothing_and_says_so(empty: Settings) -> None:
+    first = prepare_warehouse(empty)
+    client = connect(empty)
+    before = schema(client)
+    second = prepare_warehouse(empty)
+    assert first.unchanged == []
+    assert "0001_commit.sql" in first.applied
+    assert {"ad_events_delta", "ad_events_sealed", "view ad_events_aggregated"} <= set(first.applied)
+    assert (second.applied, second.unchanged) == ([], first.applied)
+    assert schema(client) == before
+    client.disconnect()
+
+
+def test_an_edited_migration_is_refused_by_name_and_nothing_is_applied(
+    empty: Settings, own_sql: Path
+) -> None:
+    prepare_warehouse(empty)
+    edited = own_sql / "migrations" / "0002_life_cycle.sql"
+    edited.write_text(edited.read_text(encoding="utf-8") + "-- a thought\n", encoding="utf-8")
+    (own_sql / "migrations" / "0099_later.sql").write_text("CREATE TABLE later (x UInt8) ENGINE = Memory;\n")
+    with pytest.raises(MigrationError, match=r"0002_life_cycle\.sql .* edited"):
+        prepare_warehouse(empty)
+    client = connect(empty)
+    assert client.execute("EXISTS TABLE later") == [(0,)]
+    client.disconnect()
+
+
+def test_a_new_migration_is_applied_once(empty: Settings, own_sql: Path) -> None:
+    prepare_warehouse(empty)
+    new = own_sql / "migrations" / "0099_later.sql"
+    new.write_text(
+        "-- a purpose;\nCREATE TABLE later (x UInt8) ENGINE = Memory;\nINSERT INTO later SELECT 1;\n"
+    )
+    assert prepare_warehouse(empty).applied == [new.name]
+    assert prepare_warehouse(empty).applied == []
+    client = connect(empty)
+    assert client.execute("SELECT count() FROM later") == [(1,)]
+    client.disconnect()
+
+
+def test_a_migration_that_fails_is_not_noted_and_is_tried_again(empty: Settings, own_sql: Path) -> None:
+    new = own_sql / "migrations" / "0099_later.sql"
+    new.write_text("CREATE TABLE later (x Nonsense) ENGINE = Memory;\n")
+    with pytest.raises(ServerException, match="Nonsense"):
+        prepare_warehouse(empty)
+    new.write_text("CREATE TABLE later (x UInt8) ENGINE = Memory;\n")
+    assert new.name in prepare_warehouse(empty).applied
+
+
+def test_a_changed_view_is_replaced_and_a_dropped_one_comes_back(empty: Settings, own_sql: Path) -> None:
+    prepare_warehouse(empty)
+    view = own_sql / "views" / "ad_events_aggregated.sql"
+    view.write_text(view.read_text(encoding="utf-8").replace("status\nFROM", "state\nFROM"), encoding="utf-8")
+    assert prepare_warehouse(empty).applied == ["view ad_events_aggregated"]
+    client = connect(empty)
+    names = [row[0] for row in client.execute("DESCRIBE TABLE ad_events_aggregated")]
+    assert names[-1] == "state"
+    client.execute("DROP TABLE ad_events_aggregated")
+    assert prepare_warehouse(empty).applied == ["view ad_events_aggregated"]
+    client.disconnect()
+
+
+def test_a_cube_whose_table_has_other_columns_is_refused_with_both(empty: Settings) -> None:
+    contract = ad_events()
+    prepare_warehouse(empty, [contract])
+    cube = contract.cubes[0]
+    wider = Cube(
+        name=cube.name,
+        pane_seconds=cube.pane_seconds,
+        dimensions=cube.dimensions,
+        measures=(*cube.measures, Measure(name="clicks", kind="count", field=None)),
+    )
+    with pytest.raises(MigrationError, match=re.escape("ad_events_delta")) as caught:
+        prepare_warehouse(empty, [contract.model_copy(update={"cubes": (wider,)})])
+    assert "clicks" in str(caught.value)
+    reordered = cube.model_copy(update={"dimensions": tuple(reversed(cube.dimensions))})
+    with pytest.raises(MigrationError, match=re.escape("ad_events_delta")):
+        prepare_warehouse(empty, [contract.model_copy(update={"cubes": (reordered,)})])
+
+
+def test_the_view_has_the_columns_that_its_users_were_promised(clickhouse: Client) -> None:
+    columns = [row[:2] for row in clickhouse.execute("DESCRIBE TABLE ad_events_aggregated")]
+    assert [name for name, _ in columns] == [
+        "window_start",
+        "window_end",
+        "event_type",
+        "country",
+        "ad_format",
+        "event_count",
+        "avg_revenue",
+        "total_revenue",
+        "status",
+    ]
+    types = dict(columns)
+    assert types["total_revenue"] == "Decimal(38, 6)", types
+    assert types["avg_revenue"].startswith("Decimal"), types
+
+
+def test_a_wrong_password_and_a_server_that_is_away_are_different_errors(settings: Settings) -> None:
+    wrong = settings.model_copy(update={"clickhouse_password": SecretStr("wrong")})
+    with pytest.raises(ServerException):
+        connect(wrong).execute("SELECT 1")
+    with pytest.raises(NetworkError):
+        connect(settings.model_copy(update={"clickhouse_port": 1})).execute("SELECT 1")

@@ -1,0 +1,85 @@
+"""The pure parts of the benchmarks: matching sends with polls, figures, and the check of totals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import Machine, machine, ratio, readme_line, table, timing
+from benchmarks.throughput import UnequalTotalsError, check
+from benchmarks.workload import Totals, truth_of
+from include.traffic import generator_for
+from include.traffic.latency import Latency, NothingSeenError, match
+from include.traffic.plan import TrafficPlan
+from include.traffic.schedule import draw_schedule
+
+TRUTH: Totals = {(60, "click", "US", "banner"): (3, 90_000), (120, "click", "US", "banner"): (1, 40_000)}
+
+
+def test_an_event_is_queryable_at_the_first_poll_that_counts_it() -> None:
+    sent = [1_000, 2_000, 3_000, 4_000]
+    seen = [(1_500, 0), (2_500, 2), (2_600, 2), (5_000, 4)]
+    # waits: 1.5 s, 0.5 s, 2.0 s, 1.0 s
+    assert match(sent, seen) == Latency(p50=1.0, p99=2.0, count=4)
+
+
+def test_the_order_of_sends_does_not_matter_and_unseen_events_are_left_out() -> None:
+    assert match([3_000, 1_000, 2_000], [(4_000, 2)]) == Latency(p50=2.0, p99=3.0, count=2)
+
+
+def test_counts_beyond_what_was_sent_and_falling_counts_add_nothing() -> None:
+    assert match([1_000], [(1_100, 1), (1_200, 0), (1_300, 9)]) == Latency(p50=0.1, p99=0.1, count=1)
+
+
+def test_p99_of_a_hundred_is_the_ninety_ninth() -> None:
+    latency = match([0] * 100, [(moment * 10, moment) for moment in range(1, 101)])
+    assert latency == Latency(p50=0.5, p99=0.99, count=100)
+
+
+def test_nothing_seen_is_an_error_and_no_figure() -> None:
+    with pytest.raises(NothingSeenError, match="none of 2 events sent was seen in 1 polls"):
+        match([1, 2], [(5, 0)])
+
+
+def test_ratio_is_peer_over_product_by_median_and_by_fastest() -> None:
+    timings = {"fold": timing([2.0, 1.0, 4.0], 1_000), "obvious": timing([3.0, 5.0, 4.0], 1_000)}
+    found = ratio(timings)
+    assert found is not None
+    assert (found.of_medians, found.of_fastest) == (2.0, 3.0)
+    assert (timings["fold"].rate, timings["fold"].fastest_rate) == (500.0, 1_000.0)
+    assert "2.00x by median" in table(timings)
+    line = readme_line("2026-01-01", Machine(2, "a processor", 8), "a command", timings)
+    assert line == (
+        "| 2026-01-01 | 2 cores, a processor, 8 GiB | `a command` | 2.00 (1.00 to 4.00) | 4.00 (3.00 to 5.00) "
+        "| - | 2.00x | 3.00x |"
+    )
+
+
+def test_there_is_no_ratio_without_the_peer() -> None:
+    assert ratio({"fold": timing([1.0], 10)}) is None
+
+
+def test_a_machine_that_does_not_describe_itself_is_unknown(tmp_path: Path) -> None:
+    assert machine(tmp_path).cpu == "unknown"
+
+
+def test_a_missing_window_fails_the_run_by_name() -> None:
+    check("fold", dict(TRUTH), TRUTH)
+    with pytest.raises(UnequalTotalsError, match=r"fold: 1 of 2 .*\(120, .*sent \(1, 40000\), served None"):
+        check("fold", {key: TRUTH[key] for key in TRUTH if key[0] == 60}, TRUTH)
+
+
+def test_a_figure_that_is_off_by_one_micro_dollar_fails_the_run() -> None:
+    with pytest.raises(UnequalTotalsError, match=r"served \(3, 90001\)"):
+        check("obvious", TRUTH | {(60, "click", "US", "banner"): (3, 90_001)}, TRUTH)
+
+
+def test_the_truth_holds_every_event_that_was_sent() -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    plan = TrafficPlan(rate=82, duration=180, start=start)
+    schedule = draw_schedule(plan, int(start.timestamp() * 1e6), 4)
+    totals = truth_of(generator_for("ad_events").draw(schedule, 0, 1))
+    assert sum(events for events, _ in totals.values()) == plan.events
+    assert {window for window, *_ in totals} == {int(start.timestamp()) + 60 * n for n in range(3)}

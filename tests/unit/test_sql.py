@@ -1,0 +1,78 @@
+"""The files under sql/: split into statements, rendered strictly, numbered without holes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from tests.helpers import ad_events
+
+FILES = sorted(SQL_DIR.rglob("*.sql*"))
+
+
+def test_statements_end_at_a_semicolon_at_the_end_of_a_line() -> None:
+    text = "-- purpose; of all;\nSELECT 1;\n\nSELECT ';',\n  2 ;\n-- the end;\n"
+    assert split_statements(text) == ["-- purpose; of all;\nSELECT 1", "SELECT ';',\n  2 "]
+
+
+def test_a_last_statement_needs_no_semicolon() -> None:
+    assert split_statements("-- one\nSELECT 1;\n-- two\nSELECT 2\n") == ["-- one\nSELECT 1", "SELECT 2"]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "-- only a comment;\n"])
+def test_a_file_without_a_statement_gives_none(text: str) -> None:
+    assert split_statements(text) == []
+
+
+def test_an_identifier_that_was_not_given_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        read_sql("cubes/delta.sql.j2")
+
+
+def test_a_file_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(jinja2.TemplateNotFound):
+        read_sql("cubes/none.sql.j2")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SQL_DIR)))
+def test_every_file_begins_with_a_line_that_says_its_purpose(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next(line for line in lines if not line.startswith("{%"))
+    assert re.match(r"(--|\{#-?) \S", first), f"{path.relative_to(SQL_DIR)} begins with {first!r}"
+
+
+def test_migrations_are_numbered_from_one_without_a_hole() -> None:
+    names = sorted(path.name for path in (SQL_DIR / "migrations").iterdir())
+    assert [int(name.split("_")[0]) for name in names] == list(range(1, len(names) + 1)), names
+    assert all(re.fullmatch(r"\d{4}_[a-z_]+\.sql", name) for name in names), names
+
+
+def test_migrations_can_be_applied_again_after_a_failure_half_way() -> None:
+    for path in (SQL_DIR / "migrations").glob("*.sql"):
+        for statement in split_statements(path.read_text(encoding="utf-8")):
+            body = "\n".join(line for line in statement.splitlines() if not line.startswith("--")).strip()
+            assert re.match(r"(CREATE \w+ IF NOT EXISTS|ALTER|DROP \w+ IF EXISTS)", body), (
+                f"{path.name}: {body[:60]}"
+            )
+
+
+def test_the_view_reads_certificates_once() -> None:
+    text = "\n".join(
+        line for line in read_sql("views/ad_events_aggregated.sql").splitlines() if not line.startswith("--")
+    )
+    assert len(re.findall(r"\bcertificates\b", text)) == 1, (
+        "two reads of one statement may see different states"
+    )
+    assert len(re.findall(r"\btakeovers\b", text)) == 1
+
+
+def test_cube_tables_name_every_dimension_and_measure_of_the_contract() -> None:
+    cube = ad_events().cubes[0]
+    for template in ("cubes/delta.sql.j2", "cubes/sealed.sql.j2"):
+        columns = re.findall(r"^    (\w+) ", read_sql(template, cube=cube), flags=re.MULTILINE)
+        wanted = {"window_start", *cube.dimensions, *(measure.name for measure in cube.measures)}
+        assert wanted <= set(columns), f"{template}: {sorted(wanted - set(columns))} is not a column"
