@@ -20,7 +20,7 @@ ISO8601 = (
 )
 FLAT_OBJECT = r"^\s*+\{[^{}\[\]\\]*+\}\s*+\z"
 LONGEST_VALUE = 65_536
-LAST_TIME_US = 2**32 * 1_000_000  # ClickHouse keeps times from 1970 to 2106
+END_US = 4_291_747_200_000_000  # 2106-01-01: ClickHouse keeps times from 1970 up to that year
 
 
 def _typed_alike(contract: Contract) -> list[Column]:
@@ -82,7 +82,7 @@ def _all(tests: list[Column]) -> Column:
 def _time_tests(contract: Contract) -> list[Column]:
     ahead = F.col("clean_time_us") - F.col("kafka_us")
     return [
-        (F.col("clean_time_us") >= 0) & (F.col("clean_time_us") < F.lit(LAST_TIME_US)),
+        (F.col("clean_time_us") >= 0) & (F.col("clean_time_us") < F.lit(END_US)),
         ahead <= F.lit(contract.skew_seconds * 1_000_000),
         -ahead <= F.lit(contract.maximum_age_hours * 3_600_000_000),
     ]

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
 from include.spark.hook import CleanSubmitHook
-from include.spark.submission import StreamLaunch, spark_core_jar, stream_arguments, submit_environment
+from include.spark.submission import (
+    QUICK_START,
+    StreamLaunch,
+    spark_core_jar,
+    stream_arguments,
+    submit_environment,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -91,7 +97,11 @@ class LaunchStreamOperator(SparkSubmitOperator):
         self.name = launch.application_name
         self.application = spark_core_jar()
         self.application_args = stream_arguments(settings, launch)
-        self.conf = {"spark.master.rest.enabled": "true", "spark.driver.cores": "1"}
+        self.conf = {
+            "spark.master.rest.enabled": "true",
+            "spark.driver.cores": "1",
+            "spark.driver.extraJavaOptions": QUICK_START,
+        }
         self._driver_memory = f"{settings.stream_driver_memory_mb}m"
         self._java_class = SUBMIT_CLASS
         self._launch = launch.launch

@@ -19,7 +19,12 @@ SHARED_CONF = {
     "spark.sql.shuffle.partitions": "4",
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.enabled": "false",
+    "spark.log.level": "WARN",
 }
+# Short-lived JVMs never earn back the second compiler: a recount took 34 s instead of 48 s with the first alone.
+QUICK_START = "-XX:TieredStopAtLevel=1"
+# What Spark generates for the recount is longer than the JVM compiles by default.
+LONG_METHODS = "-XX:-DontCompileHugeMethods"
 _SUBMIT_NAMES = ("PATH", "JAVA_HOME", "HOME", "LANG", "TMPDIR")
 _JOB_NAMES = ("PYTHONPATH", "VIRTUAL_ENV", "TZ")
 _JOB_PREFIXES = ("PLATFORM_", "PYSPARK_")
@@ -104,7 +109,11 @@ def stream_conf(settings: Settings) -> dict[str, str]:
 
 def recount_conf(settings: Settings) -> dict[str, str]:
     """Return the Spark configuration of the recount, its master and memory apart."""
-    return SHARED_CONF | {"spark.cores.max": str(settings.recount_cores)}
+    return SHARED_CONF | {
+        "spark.cores.max": str(settings.recount_cores),
+        "spark.driver.extraJavaOptions": QUICK_START,
+        "spark.executor.extraJavaOptions": f"{QUICK_START} {LONG_METHODS}",
+    }
 
 
 def stream_arguments(settings: Settings, launch: StreamLaunch) -> list[str]:

@@ -34,6 +34,10 @@ class FencedError(RuntimeError):
     """A later generation has been claimed: this driver must not write any more."""
 
 
+class StoppedError(RuntimeError):
+    """A stop was asked for before this batch was begun: the next driver folds it."""
+
+
 class StreamDriver(threading.Thread):
     """The life of one stream inside the job; `vitals.state` ends as stopped, fenced or failed."""
 
@@ -65,6 +69,9 @@ class StreamDriver(threading.Thread):
                 self.vitals.state = "stopped"
                 return
             except Exception as error:
+                if query is not None and query.stopped:
+                    self.vitals.state = "stopped"
+                    return
                 if query is not None and query.fenced:
                     self.vitals.state, self.vitals.detail = "fenced", query.fenced
                     log.warning("%s: %s", self._contract.stream, query.fenced)
@@ -87,7 +94,7 @@ class _Query:
     """One query start under a generation of its own."""
 
     def __init__(self, driver: StreamDriver) -> None:
-        self.driver, self.fenced = driver, ""
+        self.driver, self.fenced, self.stopped = driver, "", False
         self._settings, self._contract, self._vitals = driver._settings, driver._contract, driver.vitals
         self._offsets = driver._offsets
         self._client = connect(self._settings)
@@ -150,6 +157,9 @@ class _Query:
 
     def _commit(self, folded: DataFrame, spark_batch: int) -> None:
         """Fold and commit one batch: take the ranges, fold, ask for the log start, check the fence, write."""
+        if self._vitals.stop.is_set():  # a backlog leaves no pause between two triggers to stop in
+            self.stopped = True
+            raise StoppedError("a stop was asked for")
         ends = batch_ends(self._checkpoint, spark_batch, self._contract.topic.name)
         ranges = {
             p: (self._frontier.get(p, 0), end) for p, end in ends.items() if end > self._frontier.get(p, 0)

@@ -12,6 +12,7 @@ import logging
 from pyspark.sql import SparkSession
 
 from include.contracts import load_contract
+from include.contracts.model import MAX_BATCH_OFFSETS
 from include.settings import get_settings
 from include.streaming.driver import StreamDriver
 from include.streaming.heartbeat import Heartbeat, Vitals
@@ -29,7 +30,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--start", default="earliest", help="for a stream without a ledger: earliest or ISO 8601"
     )
-    return parser.parse_args(arguments)
+    chosen = parser.parse_args(arguments)
+    if not 1 <= chosen.max_offsets <= MAX_BATCH_OFFSETS:
+        parser.error(
+            f"--max-offsets {chosen.max_offsets}: 1 to {MAX_BATCH_OFFSETS}, so that a batch's sums stay exact"
+        )
+    return chosen
 
 
 def run(spark: SparkSession, arguments: argparse.Namespace) -> int:

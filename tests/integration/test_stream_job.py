@@ -62,7 +62,7 @@ class Job:
 
     def start(self, max_offsets: int = 10_000, trigger_seconds: float = 0.2) -> StreamDriver:
         driver = StreamDriver(
-            self.spark,
+            self.spark.newSession(),  # query names are unique in a session
             self.settings,
             self.contract,
             Vitals(self.contract.stream, self.contract.topic.name),
