@@ -143,11 +143,9 @@ def stream_balance(client: Client, contract: Contract) -> tuple[StreamBalance, i
     non_records = sum(row.non_records for row in rows)
     classified = accepted + rejected + non_records
     unexplained = abs(offsets - classified) + abs(sent - accepted - rejected) + broken_chain(state)
-    certified = [(hour, seal) for hour, _, seal, *_ in certificates(client, contract.stream)]
-    duplicates = 0
-    if certified:
-        values = {"stream": contract.stream, "certified": certified}
-        duplicates = int(client.execute(read_sql("report/duplicates.sql"), values)[0][0])
+    certified = {(hour, seal) for hour, _, seal, *_ in certificates(client, contract.stream)}
+    copies = client.execute(read_sql("report/duplicates.sql"), {"stream": contract.stream})
+    duplicates = sum(count for hour, seal, count in copies if (hour, seal) in certified)
     late = sum(row.late for row in rows)
     balance = StreamBalance(sent, offsets, accepted, rejected, late, duplicates, non_records, unexplained)
     return balance, len({row.batch for row in rows})

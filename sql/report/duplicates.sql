@@ -1,2 +1,2 @@
--- Copies beyond the first, in the hours and under the seals given.
-SELECT sum(duplicates) FROM balances FINAL WHERE stream = %(stream)s AND (hour, seal) IN %(certified)s
+-- Copies beyond the first that each seal of a stream's hours found.
+SELECT hour, seal, sum(duplicates) FROM balances FINAL WHERE stream = %(stream)s GROUP BY hour, seal
