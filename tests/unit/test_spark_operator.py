@@ -174,7 +174,7 @@ def test_a_recount_runs_in_client_mode_with_its_settings_and_nothing_of_airflow(
         *("--conf", "spark.log.level=WARN"),
         *("--conf", "spark.cores.max=2"),
         *("--conf", "spark.driver.extraJavaOptions=-XX:TieredStopAtLevel=1"),
-        *("--conf", "spark.executor.extraJavaOptions=-XX:TieredStopAtLevel=1 -XX:-DontCompileHugeMethods"),
+        *("--conf", "spark.executor.extraJavaOptions=-XX:-DontCompileHugeMethods"),
         *("--jars", f"{jars / 'a.jar'},{jars / 'b.jar'}"),
         *("--executor-memory", "1g"),
         *("--driver-memory", "1g"),
