@@ -22,7 +22,8 @@ from include.streaming.control import ControlLog, claim
 from include.streaming.fold import Fold
 from include.streaming.ledger import batch_id, take_over
 from include.streaming.partials import OUTPUT_DDL, collect
-from include.streaming.source import Offsets, batch_ends, source_options
+from include.streaming.source import batch_ends, source_options
+from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 
 SCHEMA = (

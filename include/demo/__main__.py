@@ -59,7 +59,7 @@ def run(layout: Layout, size: DemoSize) -> Report:
     report = Report(
         streams={STREAM: balance},
         batches=batches,
-        hours=hour_lines(client, contract),
+        hours=hour_lines(client, contract, demo.reconciled_at),
         drift=drift,
         truth=compare_with_truth(client, contract),
         latency=latency,

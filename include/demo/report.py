@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from clickhouse_driver import Client
 
 from include.contracts import Contract
 from include.demo.truth import Comparison
+from include.reconcile.closing import closes_at
 from include.streaming.ledger import CommitState, read_commit_state
 from include.warehouse.sql import read_sql
 
@@ -52,6 +53,8 @@ class Drift:
     caught: bool
     verdict: str
     proved_again: bool
+    damage: str
+    found: str
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Report:
         return {
             "streams": {stream: asdict(balance) for stream, balance in self.streams.items()},
             "hours": [asdict(line) for line in self.hours],
-            "drift": asdict(self.drift),
+            "drift": {k: v for k, v in asdict(self.drift).items() if k not in ("damage", "found")},
             "truth": {"compared": self.truth.compared, "unequal": self.truth.unequal},
             "latency_seconds": {"p50": round(self.latency.p50, 3), "p99": round(self.latency.p99, 3)},
             "seconds": {"set_up": round(self.set_up_seconds, 1), "total": round(self.total_seconds, 1)},
@@ -126,6 +129,8 @@ class Report:
             "",
             f"Damage      {drift.kind}: {'caught' if drift.caught else 'NOT CAUGHT'}, {drift.verdict}, "
             f"{'proved again' if drift.proved_again else 'NOT PROVED AGAIN'}",
+            f"            done: {drift.damage}",
+            f"            found: {drift.found}",
             f"Truth       {truth.compared:,} figures compared with what the generator sent, {truth.unequal:,} unequal",
             f"Latency     send to visible in the view: p50 {self.latency.p50:.2f} s, p99 {self.latency.p99:.2f} s",
             f"Time        {self.set_up_seconds:.0f} s to set up, {self.total_seconds:.0f} s in all",
@@ -168,16 +173,15 @@ def certificates(client: Client, stream: str) -> list[tuple[datetime, int, int, 
     return found
 
 
-def hour_lines(client: Client, contract: Contract) -> list[HourLine]:
-    """Return every certified hour, and every other hour that holds events as OPEN."""
+def hour_lines(client: Client, contract: Contract, as_of: datetime) -> list[HourLine]:
+    """Return every certified hour and every other that holds events: OPEN, or NOT PROVED if closed as of then."""
     lines = {
         hour: HourLine(contract.stream, f"{hour:%Y-%m-%dT%H:%M:%SZ}", verdict, offsets, windows)
         for hour, _, _, verdict, offsets, windows in certificates(client, contract.stream)
     }
-    now = datetime.now(UTC)
     for row in read_commit_state(client, contract.stream).rows:
         for hour in row.hours:
-            closed = (now - hour).total_seconds() >= 3600 + contract.lateness_seconds + 120
+            closed = closes_at(hour, contract.lateness_seconds) <= as_of
             verdict = "NOT PROVED" if closed else "OPEN"
             lines.setdefault(hour, HourLine(contract.stream, f"{hour:%Y-%m-%dT%H:%M:%SZ}", verdict, 0, 0))
     return [lines[hour] for hour in sorted(lines)]

@@ -15,7 +15,7 @@ from include.demo.airflow_api import AirflowApi, AirflowRunError, DagRun
 from include.demo.report import Drift, LatencySeconds, certificates
 from include.settings import Settings
 from include.streaming.ledger import read_commit_state, read_position
-from include.streaming.source import Offsets
+from include.topics.offsets import Offsets
 from include.traffic.latency import LatencyProbe, match
 from include.warehouse.client import connect
 from include.warehouse.sql import read_sql
@@ -65,6 +65,7 @@ class Demo:
         self._since = time.monotonic()
         # The newest hour that is closed by now, with a minute to spare.
         spare = timedelta(seconds=contract.lateness_seconds + 120)
+        self.reconciled_at = datetime.now(UTC)
         self.end = (datetime.now(UTC) - spare).replace(minute=0, second=0, microsecond=0)
 
     def prepare(self) -> None:
@@ -101,6 +102,8 @@ class Demo:
 
     def reconcile(self, hour: datetime | None = None) -> None:
         """Prove every hour that is due, or one hour again."""
+        if hour is None:
+            self.reconciled_at = datetime.now(UTC)
         text = None if hour is None else f"{hour:%Y-%m-%dT%H:%M:%SZ}"
         conf = {"streams": [self._stream], "from_hour": text, "to_hour": text}
         run = self._api.run("reconcile_hour", conf, 600)
@@ -110,18 +113,25 @@ class Demo:
     def damage_and_repair(self) -> Drift:
         """Remove served rows of a proved hour; see it caught, repaired and proved again."""
         hour = self.end - (self._size.hours + 1) // 2 * HOUR
-        injected = self._api.run(
-            "inject_drift", {"stream": self._stream, "hour": f"{hour:%Y-%m-%dT%H:00:00Z}"}
-        )
-        kind = str(injected.returned["inject"]["kind"])
-        self._tell(injected, f"{kind} injected into {hour:%H:%M}")
         before = self._seal(hour)
+        form = {"stream": self._stream, "hour": f"{hour:%Y-%m-%dT%H:00:00Z}"}
+        run = self._api.run("inject_drift", form)
+        injected = run.returned["inject"]
+        damage = f"{injected['rows']} rows removed from {injected['table']}, hour {hour:%H:%M}"
+        self._tell(run, damage)
         self.reconcile(hour)
-        repaired, seal = self.verdict(hour), self._seal(hour)
+        mended = dict(self._verdicts_after(hour, before)).get("REPAIRED")
+        seal = self._seal(hour)
         self.reconcile(hour)
-        proved = self.verdict(hour) == "PROVED" and self._seal(hour) > seal
+        again = [verdict for verdict, _ in self._verdicts_after(hour, seal)]
+        verdict = "NOT REPAIRED" if mended is None else "REPAIRED"
         return Drift(
-            kind, caught=seal > before and repaired == "REPAIRED", verdict=repaired, proved_again=proved
+            injected["kind"],
+            mended is not None,
+            verdict,
+            set(again) == {"PROVED"},
+            damage,
+            mended or "nothing",
         )
 
     def check_quality(self) -> None:
@@ -135,9 +145,12 @@ class Demo:
         client.disconnect()
         return found
 
-    def verdict(self, hour: datetime) -> str:
-        """Return the verdict in force of an hour, "none" when it has none."""
-        return dict(self.verdicts()).get(hour, "none")
+    def _verdicts_after(self, hour: datetime, seal: int) -> list[tuple[str, str]]:
+        client = connect(self._settings)
+        values = {"stream": self._stream, "hour": f"{hour:%Y-%m-%d %H:%M:%S}", "seal": seal}
+        found: list[tuple[str, str]] = client.execute(read_sql("report/verdicts_after.sql"), values)
+        client.disconnect()
+        return found
 
     def _seal(self, hour: datetime) -> int:
         client = connect(self._settings)

@@ -20,14 +20,10 @@ from include.contracts.model import FieldRule
 from include.reconcile.classify import classified
 from include.reconcile.types import OffsetRange, Segment
 from include.settings import Settings
+from include.topics.offsets import FETCH_OPTIONS
 
 HOUR_US = 3_600_000_000
 MOST_RECORDS = 10**9  # of one cell in one run
-FETCH = {
-    "kafka.max.partition.fetch.bytes": "16777216",
-    "kafka.fetch.max.bytes": "67108864",
-    "kafka.max.poll.records": "20000",
-}
 
 
 class UnknownMeasureKindError(ValueError):
@@ -102,7 +98,7 @@ def _read_round(
                 "startingOffsets": offsets({p: item.start for p, item in found.items()}),
                 "endingOffsets": offsets({p: item.end for p, item in found.items()}),
                 "failOnDataLoss": "true",
-                **FETCH,
+                **FETCH_OPTIONS,
             }
         )
         .load()

@@ -17,7 +17,6 @@ from include.contracts import Contract, load_contract
 from include.reconcile import compare, ranges, store
 from include.reconcile.closing import PartitionPosition, why_open
 from include.reconcile.hours import StreamHistory, asked_hours, due_hours
-from include.reconcile.kafka_offsets import KafkaOffsets
 from include.reconcile.types import (
     DRIFTED,
     HOUR,
@@ -32,6 +31,7 @@ from include.reconcile.types import (
 from include.settings import Settings
 from include.streaming.control import draw_seal, newest_claim
 from include.streaming.ledger import GENERATION_BITS, CommitState, LedgerRow, read_commit_state
+from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 from include.warehouse.sql import read_sql
 
@@ -150,10 +150,10 @@ class _StreamPlanner:
         self._rows = ranges.by_partition(state.rows)
         self._faults = ranges.chain_faults(self._rows)
         self._now = datetime.now(UTC)
-        self._kafka = KafkaOffsets(settings, contract.topic.name)
-        self._first = self._kafka.first()
-        self._end = self._kafka.end()
-        self._frontier = {p: state.frontier.get(p, self._first[p]) for p in self._kafka.partitions}
+        self._kafka = Offsets(settings, contract.topic.name)
+        self._first = self._kafka.starts()
+        self._end = self._kafka.ends()
+        self._frontier = {p: state.frontier.get(p, self._first[p]) for p in self._end}
         valid = {(row.batch, row.partition) for row in state.rows}
         self._lost = [
             (OffsetRange(partition, low, lost_to), as_utc(committed))
@@ -174,9 +174,9 @@ class _StreamPlanner:
         return decided
 
     def _kafka_ranges(self, hour: datetime) -> dict[int, OffsetRange]:
-        low, high = self._kafka.at(epoch(hour) * 1000), self._kafka.at(epoch(hour + HOUR) * 1000)
+        low, high = self._kafka.at_time(epoch(hour) * 1000), self._kafka.at_time(epoch(hour + HOUR) * 1000)
         found = {}
-        for partition in self._kafka.partitions:
+        for partition in self._end:
             start, end = low[partition], high[partition]
             if start is not None:
                 found[partition] = OffsetRange(partition, start, self._end[partition] if end is None else end)
@@ -184,10 +184,10 @@ class _StreamPlanner:
 
     def _decide(self, plan: HourPlan, needed: list[OffsetRange]) -> HourPlan:
         lateness = self._contract.lateness_seconds
-        after = self._kafka.at((epoch(plan.hour + HOUR) + lateness) * 1000)
+        after = self._kafka.at_time((epoch(plan.hour + HOUR) + lateness) * 1000)
         positions = [
             PartitionPosition(partition, self._frontier[partition], after[partition], self._end[partition])
-            for partition in self._kafka.partitions
+            for partition in self._end
         ]
         waiting = why_open(plan.hour, self._now, lateness, positions)
         if waiting:

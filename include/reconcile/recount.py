@@ -12,11 +12,11 @@ from pyspark.sql import SparkSession
 from include.contracts import Contract, load_contract
 from include.reconcile import balance, compare, store
 from include.reconcile.candidates import write_balances, write_cells
-from include.reconcile.kafka_offsets import KafkaOffsets
 from include.reconcile.measure import Cell, Measurement, SegmentCount, measure, read_ranges
 from include.reconcile.ranges import join
 from include.reconcile.types import UNPROVABLE, HourPlan, OffsetRange, Recounted, epoch
 from include.settings import Settings
+from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def _recount_stream(
 
 
 def _gone(settings: Settings, contract: Contract, reads: list[OffsetRange]) -> str:
-    first = KafkaOffsets(settings, contract.topic.name).first()
+    first = Offsets(settings, contract.topic.name).starts()
     return "; ".join(
         f"partition {item.partition}: raw records from offset {item.start} expired, the log starts at "
         f"{first.get(item.partition, 0)}"

@@ -11,7 +11,7 @@ from include.settings import Settings
 from include.spark.cluster import DEAD_STATES, driver_log, driver_state, kill_driver, log_tail, read_cluster
 from include.spark.heartbeats import Heartbeat, has_committed, last_heartbeat
 from include.streaming.ledger import read_position
-from include.topics.offsets import EARLIEST, watermarks
+from include.topics.offsets import EARLIEST, Offsets
 from include.warehouse.client import connect
 
 POLL_SECONDS = 1.0
@@ -47,8 +47,9 @@ def waiting_offsets(settings: Settings, stream: str, start: str = EARLIEST) -> i
         frontier = read_position(client, stream).frontier
     finally:
         client.disconnect()
-    bounds = watermarks(settings, load_contract(stream).topic.name, EARLIEST if frontier else start)
-    return sum(max(0, end - max(begin, frontier.get(number, 0))) for number, (begin, end) in bounds.items())
+    offsets = Offsets(settings, load_contract(stream).topic.name)
+    begin = offsets.begin_at(EARLIEST if frontier else start)
+    return sum(max(0, end - max(begin[p], frontier.get(p, 0))) for p, end in offsets.ends().items())
 
 
 def await_running(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -21,7 +20,8 @@ from include.streaming.fold import Fold
 from include.streaming.heartbeat import Vitals
 from include.streaming.ledger import Position, batch_id, take_over
 from include.streaming.partials import OUTPUT_DDL, collect
-from include.streaming.source import Offsets, batch_ends, source_options
+from include.streaming.source import batch_ends, source_options
+from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
@@ -103,24 +103,13 @@ class _Query:
         self.generation = claim(self._settings, stream)
         state: list[Position] = []
         insist(lambda: state.append(take_over(self._client, stream, self.generation)), f"{stream}: takeover")
-        self._frontier = self._first_offsets(state[-1])
+        known = state[-1].frontier
+        self._frontier = self._offsets.begin_at("earliest" if known else driver._start) | known
+        # The first commit records where these begin, even where it read nothing of them.
+        self._unrecorded = self._frontier.keys() - known.keys()
         self._vitals.generation, self._vitals.frontier = self.generation, dict(self._frontier)
         self._checkpoint = Path(self._settings.scratch_dir) / stream / str(self.generation)
         log.info("%s: generation %d starts at %s", stream, self.generation, self._frontier)
-
-    def _first_offsets(self, state: Position) -> dict[int, int]:
-        frontier = state.frontier
-        missing = [partition for partition in self._offsets.partitions() if partition not in frontier]
-        if missing:
-            starts = self._offsets.starts()
-            if not frontier and self.driver._start != "earliest":
-                moment = datetime.fromisoformat(self.driver._start)
-                moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-                ends = self._offsets.ends()
-                at = self._offsets.at_time(int(moment.timestamp() * 1000))
-                starts = {p: ends[p] if at[p] is None else int(at[p] or 0) for p in missing}
-            frontier |= {partition: starts[partition] for partition in missing}
-        return frontier
 
     def run(self) -> None:
         """Run until the query ends; returns when it was asked to stop, raises otherwise."""
@@ -161,11 +150,12 @@ class _Query:
             self.stopped = True
             raise StoppedError("a stop was asked for")
         ends = batch_ends(self._checkpoint, spark_batch, self._contract.topic.name)
+        spans = {p: (self._frontier.get(p, 0), end) for p, end in ends.items()}
         ranges = {
-            p: (self._frontier.get(p, 0), end) for p, end in ends.items() if end > self._frontier.get(p, 0)
+            p: (start, end) for p, (start, end) in spans.items() if end > start or p in self._unrecorded
         }
         results = collect(self._contract, ((row.kind, row.payload) for row in folded.collect()))
-        if not ranges:
+        if all(start == end for start, end in ranges.values()):
             return
         batch = batch_id(self.generation, spark_batch)
         rows = ledger_rows(self._contract, batch, ranges, self._offsets.starts(), results)
@@ -175,5 +165,6 @@ class _Query:
             raise FencedError(self.fenced)
         write_batch(self._client, self._contract, batch, results, rows)
         self._frontier |= {p: end for p, (_, end) in ranges.items()}
+        self._unrecorded = set()
         self._vitals.frontier, self._vitals.batch = dict(self._frontier), batch
         self.driver._commits += 1

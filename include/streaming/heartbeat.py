@@ -11,7 +11,7 @@ from clickhouse_driver import Client
 
 from include.settings import Settings
 from include.streaming.commit import passes_with_time
-from include.streaming.source import Offsets
+from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from include.contracts import Contract, load_contract
 from include.settings import Settings
 from include.topics import TopicDrift, TopicDriftError, ensure_topics
 from include.topics.admin import BrokerUnreachableError
-from include.topics.offsets import TopicMissingError, watermarks
+from include.topics.offsets import Offsets, TopicMissingError
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,9 @@ def test_a_broker_that_is_down_is_one_line_that_says_what_to_do(
 
 def test_offsets_of_a_new_topic_are_zero_and_of_none_an_error(place: Place) -> None:
     with pytest.raises(TopicMissingError, match="run prepare_platform first"):
-        watermarks(place.settings, place.contract.topic.name)
+        Offsets(place.settings, place.contract.topic.name).ends()
     ensure_topics(place.settings, [place.contract])
-    empty = dict.fromkeys(range(place.contract.topic.partitions), (0, 0))
-    assert watermarks(place.settings, place.contract.topic.name) == empty
-    assert watermarks(place.settings, place.contract.topic.name, "2026-01-01T00:00:00Z") == empty
+    empty = dict.fromkeys(range(place.contract.topic.partitions), 0)
+    offsets = Offsets(place.settings, place.contract.topic.name)
+    assert offsets.starts() == offsets.ends() == empty
+    assert offsets.begin_at("earliest") == offsets.begin_at("2026-01-01T00:00:00Z") == empty

@@ -21,7 +21,7 @@ from include.local.layout import HOST, Layout
 from include.local.secrets import load_secrets
 from include.settings import Settings, get_settings
 from include.streaming.ledger import read_position
-from include.streaming.source import Offsets
+from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 from tests.conftest import platform_environment
 

@@ -38,9 +38,10 @@ class TestMainPath:
         assert platform.generation() == generation
 
     def test_every_closed_hour_is_proved_and_equals_the_truth(self, platform: Platform) -> None:
-        platform.demo(SIZE).reconcile()
+        demo = platform.demo(SIZE)
+        demo.reconcile()
         client = platform.client()
-        lines = hour_lines(client, platform.contract)
+        lines = hour_lines(client, platform.contract, demo.reconciled_at)
         client.disconnect()
         assert any(line.verdict in VERIFIED for line in lines), lines
         assert {line.verdict for line in lines} <= {*VERIFIED, "OPEN"}, lines
