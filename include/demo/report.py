@@ -165,9 +165,9 @@ def broken_chain(state: CommitState) -> int:
     return broken
 
 
-def certificates(client: Client, stream: str) -> list[tuple[datetime, int, int, str, int, int]]:
-    """Return (hour, frontier, seal, verdict, offsets, windows) of the certificates in force."""
-    found: list[tuple[datetime, int, int, str, int, int]] = client.execute(
+def certificates(client: Client, stream: str) -> list[tuple[datetime, int, int, str, int, int, datetime]]:
+    """Return (hour, frontier, seal, verdict, offsets, windows, when) of the certificates in force."""
+    found: list[tuple[datetime, int, int, str, int, int, datetime]] = client.execute(
         read_sql("report/certificates.sql"), {"stream": stream}
     )
     return found
@@ -177,7 +177,7 @@ def hour_lines(client: Client, contract: Contract, as_of: datetime) -> list[Hour
     """Return every certified hour and every other that holds events: OPEN, or NOT PROVED if closed as of then."""
     lines = {
         hour: HourLine(contract.stream, f"{hour:%Y-%m-%dT%H:%M:%SZ}", verdict, offsets, windows)
-        for hour, _, _, verdict, offsets, windows in certificates(client, contract.stream)
+        for hour, _, _, verdict, offsets, windows, _ in certificates(client, contract.stream)
     }
     for row in read_commit_state(client, contract.stream).rows:
         for hour in row.hours:

@@ -1,13 +1,12 @@
 """Compares what the views serve with what the generator says it sent.
 
-A sealed row must hold each identity once; a provisional one counts events as they came. The truth
-is the sum over the generator's runs, which share no event ids.
+A sealed hour holds each identity once; until then, events count as they came. The truth is the sum
+over the generator's runs, which share no event ids.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,13 +43,20 @@ class Comparison:
     examples: tuple[str, ...]
 
 
-def read_truth(client: Client, stream: str) -> dict[Cell, dict[str, Figures]]:
-    """Return for each window and dimensions the figures `once` and `came`."""
-    truth: dict[Cell, dict[str, Figures]] = {}
-    for window, dimensions, once, came in client.execute(read_sql("report/truth.sql"), {"stream": stream}):
-        cell = truth.setdefault((window, dimensions), {"once": Counter(), "came": Counter()})
-        cell["once"] = dict(Counter(cell["once"]) + Counter(json.loads(once)))
-        cell["came"] = dict(Counter(cell["came"]) + Counter(json.loads(came)))
+def read_truth(client: Client, stream: str) -> dict[Cell, Figures]:
+    """Return the figures that must be served for each window and dimensions, as of the certificates in force.
+
+    What was sent before an hour's certificate counts each identity once, what came after it as it came.
+    """
+    values = {"stream": stream}
+    certified = {row[0]: row[6] for row in client.execute(read_sql("report/certificates.sql"), values)}
+    truth: dict[Cell, Figures] = {}
+    for window, dimensions, once, came, started in client.execute(read_sql("report/truth.sql"), values):
+        sealed = certified.get(window.replace(minute=0, second=0))
+        figures = json.loads(once if sealed is not None and started < sealed else came)
+        cell = truth.setdefault((window, dimensions), {})
+        for measure, figure in figures.items():
+            cell[measure] = cell.get(measure, 0) + figure
     return truth
 
 
@@ -77,9 +83,8 @@ def compare_with_truth(client: Client, contract: Contract) -> Comparison:
     truth, served = read_truth(client, contract.stream), read_served(client, contract)
     unequal = []
     for cell in sorted(truth.keys() | served.keys()):
-        status, figures = served.get(cell, ("sealed", {}))
-        sent = truth.get(cell, {})
-        expected = sent.get("once" if status == "sealed" else "came", {})
+        status, figures = served.get(cell, ("not served", {}))
+        expected = truth.get(cell, {})
         if _present(expected) != _present(figures):
             unequal.append(f"{cell[0]:%Y-%m-%d %H:%M} {cell[1]} {status}: sent {expected}, served {figures}")
     return Comparison(len(truth.keys() | served.keys()), len(unequal), tuple(unequal[:10]))
