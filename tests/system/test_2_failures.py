@@ -22,9 +22,8 @@ def live(api: AirflowApi, rate: float, seconds: int, **shares: float) -> str:
 
 def test_a_flood_of_malformed_records_costs_no_good_one(streaming: Platform) -> None:
     before = streaming.balance()
-    report = streaming.api.wait("generate_traffic", live(streaming.api, 2_000, 20, **FLOOD), 180).returned[
-        "send"
-    ]
+    run = live(streaming.api, 2_000, 20, **FLOOD)
+    report = streaming.api.wait("generate_traffic", run, 180).returned["generate"]
     streaming.catch_up()
     after = streaming.balance()
     assert after.rejected - before.rejected == report["rejected"], (before, after, report)
