@@ -12,6 +12,7 @@ from datetime import datetime
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from include.settings import Settings
+from include.topics.offsets import Offsets
 
 CLAIM, SEAL = "claim", "seal"
 TIMEOUT_SECONDS = 30
@@ -26,6 +27,8 @@ class ControlLog:
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.control_topic
+        # Not asked of the consumer, whose connection answers only after its fetch, up to half a second later.
+        self._offsets = Offsets(settings, self._topic)
         self._consumer = Consumer(
             {
                 "bootstrap.servers": settings.kafka_bootstrap_servers,
@@ -34,8 +37,7 @@ class ControlLog:
                 "isolation.level": "read_committed",
             }
         )
-        self._at = TopicPartition(self._topic, 0, 0)
-        self._consumer.assign([self._at])
+        self._consumer.assign([TopicPartition(self._topic, 0, 0)])
         self._next = 0
         self._newest: dict[str, int] = {}
 
@@ -46,7 +48,7 @@ class ControlLog:
             ControlTopicError: the end of the topic was not reached within 30 s.
         """
         try:
-            _, end = self._consumer.get_watermark_offsets(self._at, timeout=TIMEOUT_SECONDS, cached=False)
+            end = self._offsets.ends()[0]
             if end < self._next:
                 raise ControlTopicError(f"{self._topic} ends at {end}, before {self._next}: it was recreated")
             while self._next < end:

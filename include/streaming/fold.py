@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 import numpy as np
@@ -36,6 +37,7 @@ from include.streaming.partials import (
 )
 
 HOUR_US = 3_600_000_000
+SLICE = 2_000  # records decoded at once: their objects stay in the processor's cache, which halves the time
 ZONED = r"(Z|[+-][0-9:]{5})$"
 
 
@@ -92,6 +94,10 @@ class _Task:
             name for rule in contract.rules for name in rule.when
         }
         self._fields = [name for name in contract.fields if name in used]
+        self._columns = {
+            name: pa.string() if contract.fields[name].scale is None else pa.float64()
+            for name in [contract.event_time.field, *self._fields]
+        }
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Fold one batch of records into the partial results."""
@@ -122,46 +128,45 @@ class _Task:
         if doubtful:
             self._one_by_one(records, values, doubtful)
 
-    def _decode_all(self, values: pa.Array) -> tuple[list[msgspec.Struct], list[int]]:
-        """Return the decoded records in order, and the positions of those that did not decode."""
-        raw = values.to_pylist()
-        suspects: set[int] = set()
-        try:
-            values.cast(pa.string())  # checks all bytes; the decoder looks only into strings that it keeps
-        except pa.ArrowInvalid:
-            suspects = {i for i, value in enumerate(raw) if value is not None and not _is_utf8(value)}
-        longest = pc.max(pc.binary_length(values)).as_py() or 0
-        if longest > 2 * DEEPEST_NESTING:
-            suspects |= {i for i, value in enumerate(raw) if value is not None and too_deep(value)}
-        if values.null_count:
-            suspects |= {i for i, value in enumerate(raw) if value is None}
-        positions = range(len(raw)) if not suspects else [i for i in range(len(raw)) if i not in suspects]
-        queue = iter(raw) if not suspects else iter([raw[i] for i in positions])
-        decoded: list[msgspec.Struct] = []
+    def _decode_all(self, values: pa.Array) -> tuple[dict[str, pa.Array], list[int]]:
+        """Return the columns of the records that decode, in order, and the positions of those that do not."""
+        suspects = _suspects(values)
+        parts: dict[str, list[pa.Array]] = {name: [] for name in self._columns}
         failed: list[int] = []
-        while True:
-            try:
-                decoded.extend(map(self._decode, queue))  # keeps what came before a failure
-                break
-            except BROKEN:
-                failed.append(positions[len(decoded) + len(failed)])
-        return decoded, sorted([*failed, *suspects])
+        for start in range(0, len(values), SLICE):
+            raw = values.slice(start, SLICE).to_pylist()
+            positions = (
+                [start + i for i in range(len(raw)) if start + i not in suspects] if suspects else None
+            )
+            queue = (
+                iter(raw) if positions is None else iter([raw[position - start] for position in positions])
+            )
+            decoded: list[msgspec.Struct] = []
+            before = len(failed)
+            while True:
+                try:
+                    decoded.extend(map(self._decode, queue))  # keeps what came before a failure
+                    break
+                except BROKEN:
+                    at = len(decoded) + len(failed) - before
+                    failed.append(start + at if positions is None else positions[at])
+            for name, kind in self._columns.items():
+                parts[name].append(pa.array(list(map(attrgetter(name), decoded)), kind))
+        return {name: pa.concat_arrays(part) for name, part in parts.items()}, sorted([*failed, *suspects])
 
     def _judge(
-        self, decoded: list[msgspec.Struct], records: FoldInput
+        self, decoded: dict[str, pa.Array], records: FoldInput
     ) -> tuple[np.ndarray, dict[str, pa.Array], np.ndarray]:
         """Return event times, the columns that cubes need, and which records pass every rule."""
         contract = self._contract
-        event_time = contract.event_time.field
-        time_us, accepted = _times([getattr(record, event_time) for record in decoded])
+        time_us, accepted = _times(decoded[contract.event_time.field])
         columns: dict[str, pa.Array] = {}
         for name in self._fields:
-            column = [getattr(record, name) for record in decoded]
             scale = contract.fields[name].scale
             if scale is None:
-                columns[name] = pa.array(column, pa.string())
+                columns[name] = decoded[name]
             else:
-                scaled = np.rint(np.array(column, np.float64) * np.float64(10**scale))
+                scaled = np.rint(decoded[name].to_numpy() * np.float64(10**scale))
                 columns[name] = pa.array(scaled.astype(np.int64))
         for rule in contract.rules:
             figure = columns[rule.field].to_numpy()
@@ -245,18 +250,34 @@ def _cube_rows(cube: Cube, time_us: np.ndarray, columns: dict[str, pa.Array]) ->
     return pa.table(rows, schema=cube_schema(cube))
 
 
-def _times(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _suspects(values: pa.Array) -> set[int]:
+    """Return the positions of values that the decoder would not see to be broken, or must not be given."""
+    found: set[int] = set()
+    try:
+        values.cast(pa.string())  # checks all bytes; the decoder looks only into strings that it keeps
+    except pa.ArrowInvalid:
+        found |= {
+            i for i, value in enumerate(values.to_pylist()) if value is not None and not _is_utf8(value)
+        }
+    for i in np.flatnonzero(pc.greater(pc.binary_length(values), 2 * DEEPEST_NESTING).fill_null(False)):
+        if too_deep(values[int(i)].as_py()):
+            found.add(int(i))
+    if values.null_count:
+        found |= set(np.flatnonzero(values.is_null()).tolist())
+    return found
+
+
+def _times(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Return epoch microseconds and which texts are times; the form is that of contracts/times.py."""
-    column = pa.array(texts, pa.string())
     formed = pc.match_substring_regex(column, f"^{ISO8601_PATTERN}$")
     zoned = pc.and_(formed, pc.match_substring_regex(column, ZONED))
     plain = pc.and_(formed, pc.invert(zoned))
-    time_us = np.zeros(len(texts), np.int64)
-    accepted = np.zeros(len(texts), bool)
+    time_us = np.zeros(len(column), np.int64)
+    accepted = np.zeros(len(column), bool)
     for mask, kind in ((plain, pa.timestamp("us")), (zoned, pa.timestamp("us", "UTC"))):
         where = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
         if len(where):
-            part = column if len(where) == len(texts) else column.take(pa.array(where))
+            part = column if len(where) == len(column) else column.take(pa.array(where))
             time_us[where], accepted[where] = _cast(part, kind)
     return time_us, accepted & (time_us >= 0) & (time_us < END_US)
 
