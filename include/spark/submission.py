@@ -102,7 +102,7 @@ def stream_conf(settings: Settings) -> dict[str, str]:
         "spark.cores.max": cores,
         "spark.executor.cores": cores,
         "spark.executor.memory": f"{settings.stream_executor_memory_mb}m",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "20000",
         "spark.python.worker.reuse": "true",
     }
 

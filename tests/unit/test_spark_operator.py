@@ -117,7 +117,7 @@ def test_a_launch_is_sparksubmit_in_cluster_mode_over_rest(
         *("--conf", "spark.cores.max=2"),
         *("--conf", "spark.executor.cores=2"),
         *("--conf", "spark.executor.memory=768m"),
-        *("--conf", "spark.sql.execution.arrow.maxRecordsPerBatch=50000"),
+        *("--conf", "spark.sql.execution.arrow.maxRecordsPerBatch=20000"),
         *("--conf", "spark.python.worker.reuse=true"),
         str(PROJECT_ROOT / "jobs" / "stream.py"),
         *("--streams", "ad_events"),
