@@ -26,8 +26,10 @@ from include.streaming.partials import (
     HOURS,
     OUTPUT_SCHEMA,
     PARTITIONS,
+    PAYLOAD_BYTES,
     REJECTS,
     REJECTS_SCHEMA,
+    TASK_PAYLOAD_BYTES,
     cube_schema,
     merge_cube,
     merge_hours,
@@ -88,6 +90,7 @@ class _Task:
         self._hours: list[pa.Table] = []
         self._partitions: list[pa.Table] = []
         self._rejects: list[dict[str, object]] = []
+        self._payload_bytes = 0
         used = {name for cube in contract.cubes for name in cube.dimensions}
         used |= {measure.field for cube in contract.cubes for measure in cube.measures if measure.field}
         used |= {rule.field for rule in contract.rules} | {
@@ -188,7 +191,9 @@ class _Task:
                 events.append((position, verdict))
             else:
                 place = int(records.partition[position]), int(records.offset[position])
-                self._rejects.append(reject_row(*place, kafka_ms, verdict, value))
+                keep = min(PAYLOAD_BYTES, max(0, TASK_PAYLOAD_BYTES - self._payload_bytes))
+                self._rejects.append(reject_row(*place, kafka_ms, verdict, value, keep))
+                self._payload_bytes += min(keep, len(value or b""))
         if events:
             where = records.take(np.array([position for position, _ in events]))
             columns = {

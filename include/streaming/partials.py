@@ -18,6 +18,7 @@ from include.contracts.classifier import Reject
 CUBE_PREFIX = "cube:"
 PARTITIONS, HOURS, REJECTS = "partitions", "hours", "rejects"
 PAYLOAD_BYTES = 4096
+TASK_PAYLOAD_BYTES = 32 * 2**20  # a task keeps no more than this of all its rejects: Kafka has the originals
 
 OUTPUT_SCHEMA = pa.schema([("kind", pa.string()), ("payload", pa.binary())])
 OUTPUT_DDL = "kind string, payload binary"
@@ -73,9 +74,9 @@ def _merge(rows: pa.Table, keys: list[str], merges: dict[str, str]) -> pa.Table:
 
 
 def reject_row(
-    partition: int, offset: int, kafka_ms: int, reject: Reject, value: bytes | None
+    partition: int, offset: int, kafka_ms: int, reject: Reject, value: bytes | None, keep: int = PAYLOAD_BYTES
 ) -> dict[str, object]:
-    """Return a row of REJECTS_SCHEMA; the payload is cut, its length and SHA-256 are of the whole."""
+    """Return a row of REJECTS_SCHEMA with the first `keep` bytes of the payload; length and SHA-256 are of all."""
     payload = value or b""
     return {
         "partition": partition,
@@ -83,7 +84,7 @@ def reject_row(
         "kafka_time": kafka_ms,
         "reason": reject.reason,
         "detail": reject.detail[:500],
-        "payload": payload[:PAYLOAD_BYTES],
+        "payload": payload[:keep],
         "payload_bytes": len(payload),
         "payload_sha256": hashlib.sha256(payload).hexdigest(),
     }

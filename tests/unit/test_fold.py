@@ -210,6 +210,15 @@ def test_rejected_payloads_are_cut_and_keep_their_length_and_digest() -> None:
     assert row["payload_sha256"] == hashlib.sha256(value).hexdigest()
 
 
+def test_a_flood_of_rejects_keeps_a_bounded_part_of_their_payloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("include.streaming.fold.TASK_PAYLOAD_BYTES", 5_000)
+    flood = [Record(b"x" * 2_000, offset=offset) for offset in range(4)]
+    rows = folded(CONTRACT, [[flood]])["rejects"].to_pylist()
+    assert [len(row["payload"]) for row in rows] == [2_000, 2_000, 1_000, 0]
+    assert [row["payload_bytes"] for row in rows] == [2_000] * 4
+    assert {row["payload_sha256"] for row in rows} == {hashlib.sha256(b"x" * 2_000).hexdigest()}
+
+
 def test_sums_stay_exact_at_the_highest_revenue() -> None:
     records = [Record(encoded(revenue=1000), 0, i) for i in range(3_000)]
     results = folded(ad_events(), [[records] * 10])
