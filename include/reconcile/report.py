@@ -6,11 +6,20 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from include.reconcile.types import CERTIFYING, FAILING, HourPlan, Judgement, ReconcileError, Recounted
+from include.reconcile.types import (
+    CERTIFYING,
+    FAILING,
+    Difference,
+    HourPlan,
+    Judgement,
+    ReconcileError,
+    Recounted,
+)
 
 log = logging.getLogger(__name__)
 
 HEADINGS = ("stream", "hour", "offsets read", "windows", "verdict", "differences", "reason")
+MOST_CELLS_SHOWN = 10  # of an hour; the table differences has the others
 LEFT_ALIGNED = ("stream", "hour", "verdict", "reason")
 
 
@@ -31,6 +40,7 @@ class HourLine:
     excess: int
     mismatched: int
     reason: str
+    cells: tuple[Difference, ...] = ()
 
     @classmethod
     def of(cls, plan: HourPlan, recounted: Recounted | None, judgement: Judgement) -> HourLine:
@@ -46,6 +56,7 @@ class HourLine:
             excess=differences.excess,
             mismatched=differences.mismatched,
             reason=judgement.reason,
+            cells=differences.cells[:MOST_CELLS_SHOWN],
         )
 
     @property
@@ -75,9 +86,19 @@ def table(lines: Sequence[HourLine]) -> str:
     )
 
 
+def differing(lines: Sequence[HourLine]) -> list[str]:
+    """Return a sentence for each of the first differing cells, by window and dimensions."""
+    return [
+        f"{line.stream} {cell.window_start:%Y-%m-%d %H:%M} {cell.dimensions}: {cell.kind}, "
+        f"expected {cell.expected or 'nothing'}, served {cell.served or 'nothing'}"
+        for line in lines
+        for cell in line.cells
+    ]
+
+
 def log_table(lines: Sequence[HourLine]) -> None:
-    """Log the table, one log line for each of its lines."""
-    for row in table(lines).splitlines():
+    """Log the table and what differed, one log line for each of their lines."""
+    for row in [*table(lines).splitlines(), *differing(lines)]:
         log.info("%s", row)
 
 
