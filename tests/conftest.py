@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from include.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 from include.warehouse.client import connect
 from include.warehouse.migrate import prepare_warehouse
+from tests.helpers import eventually
 
 ENV_FILE = PROJECT_ROOT / ".local" / "env"
 OPEN_FOLDERS = {"integration", "system"}
@@ -89,13 +90,24 @@ def clickhouse(warehouse: Settings) -> Iterator[Client]:
     client.disconnect()
 
 
+def create_topic(admin: AdminClient, topic: NewTopic) -> None:
+    """Create a topic and wait until each of its partitions has a leader."""
+    admin.create_topics([topic])[topic.topic].result(30)
+
+    def has_leaders() -> bool:
+        known = admin.list_topics(timeout=10).topics.get(topic.topic)
+        return known is not None and all(found.leader >= 0 for found in known.partitions.values())
+
+    eventually(has_leaders, f"topic {topic.topic} has leaders", 30)
+
+
 @pytest.fixture
 def kafka_topic(settings: Settings) -> Iterator[str]:
     """A new topic of four partitions, deleted at the end."""
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     name = f"test-{uuid.uuid4().hex[:12]}"
     config = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": str(2**62)}
-    admin.create_topics([NewTopic(name, 4, 1, config=config)])[name].result(30)
+    create_topic(admin, NewTopic(name, 4, 1, config=config))
     yield name
     admin.delete_topics([name])[name].result(30)
 
@@ -105,6 +117,6 @@ def control_topic(warehouse: Settings) -> Iterator[Settings]:
     """The settings of `warehouse` with a control topic of their own."""
     admin = AdminClient({"bootstrap.servers": warehouse.kafka_bootstrap_servers})
     name = f"test-control-{uuid.uuid4().hex[:12]}"
-    admin.create_topics([NewTopic(name, 1, 1, config={"retention.ms": "-1"})])[name].result(30)
+    create_topic(admin, NewTopic(name, 1, 1, config={"retention.ms": "-1"}))
     yield warehouse.model_copy(update={"control_topic": name})
     admin.delete_topics([name])[name].result(30)

@@ -12,7 +12,8 @@ from datetime import datetime
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from include.settings import Settings
-from include.topics.offsets import Offsets
+from include.topics.admin import BrokerUnreachableError
+from include.topics.offsets import Offsets, TopicMissingError
 
 CLAIM, SEAL = "claim", "seal"
 TIMEOUT_SECONDS = 30
@@ -61,7 +62,7 @@ class ControlLog:
                     )
                 for message in messages:
                     self._take(message)
-        except KafkaException as error:
+        except (KafkaException, BrokerUnreachableError, TopicMissingError) as error:
             raise ControlTopicError(f"{self._topic}: {error}") from error
         return self._newest.get(stream, 0)
 

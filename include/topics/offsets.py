@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from include.settings import Settings
 from include.topics.admin import REQUEST_SECONDS, BrokerUnreachableError
@@ -18,6 +19,18 @@ FETCH_OPTIONS = {
     "kafka.fetch.max.bytes": str(64 * 2**20),
     "kafka.max.poll.records": "20000",
 }
+
+
+# A partition that is new or changes hands has no leader for a moment.
+_LEADERLESS = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+
+
+def _is_leaderless(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _LEADERLESS
 
 
 class TopicMissingError(LookupError):
@@ -74,6 +87,12 @@ class Offsets:
         ends, found = self.ends(), self.at_time(int(moment.timestamp() * 1000))
         return {partition: ends[partition] if at is None else at for partition, at in found.items()}
 
+    @retry(
+        retry=retry_if_exception(_is_leaderless),
+        stop=stop_after_delay(10),
+        wait=wait_fixed(0.2),
+        reraise=True,
+    )
     def _ask(self, spec: OffsetSpec) -> dict[int, int]:
         answers = self._admin.list_offsets(
             {TopicPartition(self._topic, partition): spec for partition in self.partitions()},

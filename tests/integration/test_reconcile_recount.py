@@ -17,6 +17,7 @@ from include.contracts.classifier import Classifier, Event
 from include.reconcile.classify import classified
 from include.reconcile.measure import measure
 from include.reconcile.types import OffsetRange, Segment
+from tests.helpers import ad_event
 
 CONTRACT = load_contract("ad_events")
 KAFKA_MS = 1_765_850_648_891
@@ -29,17 +30,7 @@ SCHEMA = StructType(
         StructField("kafka_us", LongType()),
     ]
 )
-GOOD = {
-    "event_id": "E1765818248891151",
-    "timestamp": "2025-12-16T02:04:08.891156",
-    "user_id": "U95480",
-    "campaign_id": "C004",
-    "ad_format": "rewarded_video",
-    "country": "UK",
-    "device": "Android",
-    "event_type": "click",
-    "revenue": 0.0165,
-}
+GOOD = ad_event()
 
 
 @pytest.fixture(scope="module")
