@@ -55,23 +55,17 @@ def compare_exact(client: Client, contract: Contract, plan: HourPlan) -> Differe
 
 def has_later_deltas(client: Client, contract: Contract, plan: HourPlan) -> bool:
     """Whether the hour has valid deltas after the base certificate, up to the plan's frontier."""
-    base = plan.base or Certificate(0, 0, "")
-    parameters = {
-        **bounds(plan.hour),
-        "stream": plan.stream,
-        "generation": plan.generation,
-        "frontier": plan.frontier,
-        "base_frontier": base.frontier,
-    }
+    parameters = _parameters(plan)
     return any(
         client.execute(read_sql("reconcile/deltas_after.sql.j2", cube=cube), parameters)[0][0]
         for cube in contract.cubes
     )
 
 
-def _compare(client: Client, contract: Contract, plan: HourPlan, template: str) -> Differences:
+def _parameters(plan: HourPlan) -> dict[str, object]:
+    """Return what the comparing statements name; an hour without a certificate has the base (0, 0)."""
     base = plan.base or Certificate(0, 0, "")
-    parameters = {
+    return {
         **bounds(plan.hour),
         "stream": plan.stream,
         "generation": plan.generation,
@@ -81,6 +75,10 @@ def _compare(client: Client, contract: Contract, plan: HourPlan, template: str) 
         "base_seal": base.seal,
         "limit": MOST_CELLS_READ,
     }
+
+
+def _compare(client: Client, contract: Contract, plan: HourPlan, template: str) -> Differences:
+    parameters = _parameters(plan)
     counts = {MISSING: 0, EXCESS: 0, MISMATCHED: 0}
     cells: list[Difference] = []
     for cube in contract.cubes:
