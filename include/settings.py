@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     spark_master_ui: str = Field(
         "http://127.0.0.1:8180", description="Spark master's web address; /json/ lists the drivers."
     )
+    spark_rest: str = Field(
+        "http://127.0.0.1:6066", description="Spark master's REST server, which starts and kills drivers."
+    )
     spark_jars: str = Field(
         "", description="Folder of the Kafka connector jars, the same path on every Spark machine."
     )

@@ -32,6 +32,7 @@ def _settings(layout: Layout, secrets: Secrets) -> Settings:
             clickhouse_password=SecretStr(secrets.clickhouse_password),
             spark_master=f"spark://{HOST}:{ports.spark_master}",
             spark_master_ui=f"http://{HOST}:{ports.spark_master_ui}",
+            spark_rest=f"http://{HOST}:{ports.spark_rest}",
             spark_jars=str(layout.spark_jars),
             scratch_dir=layout.home / "scratch",
             artifacts_dir=layout.home / "artifacts",

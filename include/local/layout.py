@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from include.local.service import LocalPlatformError
 from include.settings import PROJECT_ROOT
 
 HOST = "127.0.0.1"
+PORT_OFFSET = "LOCAL_PORT_OFFSET"
+HIGHEST_OFFSET = 50_000
 
 
 @dataclass(frozen=True)
@@ -26,13 +30,27 @@ class Ports:
     spark_worker_ui: int = 8181
     airflow: int = 8080
 
+    @classmethod
+    def from_environment(cls) -> Ports:
+        """Return the ports, each raised by LOCAL_PORT_OFFSET, so that two clones can run side by side.
+
+        Raises:
+            LocalPlatformError: LOCAL_PORT_OFFSET is no number from 0 to 50000.
+        """
+        text = os.environ.get(PORT_OFFSET) or "0"
+        if not text.isdecimal() or int(text) > HIGHEST_OFFSET:
+            raise LocalPlatformError(
+                f"{PORT_OFFSET}={text!r} is no number from 0 to {HIGHEST_OFFSET}: correct or unset it"
+            )
+        return cls(**{name: port + int(text) for name, port in asdict(cls()).items()})
+
 
 @dataclass(frozen=True)
 class Layout:
     """Folders and files of the local platform."""
 
     project: Path = PROJECT_ROOT
-    ports: Ports = field(default_factory=Ports)
+    ports: Ports = field(default_factory=Ports.from_environment)
 
     @property
     def home(self) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
@@ -19,7 +18,6 @@ from include.spark.submission import streams_of
 
 # Of a driver that will not run again; NOT_FOUND is ours, for an id that the master does not know.
 DEAD_STATES = frozenset({"FINISHED", "FAILED", "ERROR", "KILLED", "NOT_FOUND"})
-REST_PORT = 6066
 HTTP_SECONDS = 10.0
 RETRY_SECONDS = 5.0
 _LOG_BYTES = 32_768
@@ -105,18 +103,14 @@ def log_tail(page: str, lines: int = 20) -> str:
 
 def driver_state(settings: Settings, driver_id: str) -> str:
     """Return the driver's state from the REST server; NOT_FOUND for an unknown id."""
-    answer = _request("GET", f"{_rest(settings)}/v1/submissions/status/{driver_id}")
+    answer = _request("GET", f"{settings.spark_rest}/v1/submissions/status/{driver_id}")
     return str(answer["driverState"]) if answer.get("success") else "NOT_FOUND"
 
 
 def kill_driver(settings: Settings, driver_id: str) -> bool:
     """Ask the REST server to kill a driver; return whether it accepted."""
-    answer = _request("POST", f"{_rest(settings)}/v1/submissions/kill/{driver_id}")
+    answer = _request("POST", f"{settings.spark_rest}/v1/submissions/kill/{driver_id}")
     return bool(answer.get("success"))
-
-
-def _rest(settings: Settings) -> str:
-    return f"http://{urlsplit(settings.spark_master).hostname}:{REST_PORT}"
 
 
 def _request(method: str, address: str) -> dict[str, Any]:
