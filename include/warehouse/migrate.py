@@ -1,23 +1,24 @@
 """Brings a database to the schema of this checkout: numbered migrations, cube tables, views.
 
 Running it again changes nothing and says so. A migration that was applied and then edited is
-refused by name; so is a cube whose table has other columns than its contract.
+refused by name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
-from include.contracts import Contract, Cube, load_contracts
+from include.contracts import Contract, load_contracts
 from include.settings import Settings
 from include.warehouse.client import connect
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.contract_versions import store_version
+from include.warehouse.cube_tables import ensure_cube
+from include.warehouse.sql import SQL_DIR, split_statements
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,9 @@ def prepare_warehouse(settings: Settings, contracts: list[Contract] | None = Non
     """Create the database, apply what is missing, verify the rest.
 
     Raises:
-        MigrationError: an applied migration was edited, or a cube table does not fit its contract.
+        MigrationError: an applied migration was edited.
+        ContractChangedError: a contract was edited under the version that is kept.
+        CubeShapeError: a cube's table cannot take the shape that its contract asks for.
     """
     name = settings.clickhouse_database
     admin = connect(settings, database="")
@@ -48,8 +51,10 @@ def prepare_warehouse(settings: Settings, contracts: list[Contract] | None = Non
     try:
         steps = _migrate(client)
         for contract in load_contracts() if contracts is None else contracts:
+            new = store_version(client, contract)
+            steps.append((f"contract {contract.stream} version {contract.version}", new))
             for cube in contract.cubes:
-                steps += _create_cube(client, cube)
+                steps += ensure_cube(client, cube)
         steps += _create_views(client)
     finally:
         client.disconnect()
@@ -78,25 +83,6 @@ def _migrate(client: Client) -> list[tuple[str, bool]]:
         client.execute("INSERT INTO migrations VALUES", [(number, path.name, digest, datetime.now(UTC))])
         log.info("applied %s", path.name)
         steps.append((path.name, True))
-    return steps
-
-
-def _create_cube(client: Client, cube: Cube) -> list[tuple[str, bool]]:
-    steps = []
-    for table, template in (
-        (cube.delta_table, "cubes/delta.sql.j2"),
-        (cube.sealed_table, "cubes/sealed.sql.j2"),
-    ):
-        wanted = read_sql(template, cube=cube)
-        existed = bool(client.execute("EXISTS TABLE " + table)[0][0])
-        client.execute(wanted)
-        columns = [(row[0], row[1]) for row in client.execute(f"DESCRIBE TABLE {table}")]
-        expected = re.findall(r"^    (\w+) (.+?),?$", wanted, flags=re.MULTILINE)
-        if columns != expected:
-            raise MigrationError(
-                f"table {table} has columns {columns}, its contract says {expected}: write a migration"
-            )
-        steps.append((table, not existed))
     return steps
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,16 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import NetworkError, ServerException
 from pydantic import SecretStr
 
-from include.contracts import Cube, Measure
+from include.contracts import Measure
 from include.settings import Settings
 from include.warehouse import migrate
 from include.warehouse.client import connect
+from include.warehouse.contract_versions import (
+    ContractChangedError,
+    UnknownContractVersionError,
+    read_version,
+)
+from include.warehouse.cube_tables import CubeShapeError
 from include.warehouse.migrate import MigrationError, prepare_warehouse
 from include.warehouse.sql import SQL_DIR
 from tests.helpers import ad_events
@@ -110,22 +115,55 @@ def test_a_changed_view_is_replaced_and_a_dropped_one_comes_back(empty: Settings
     client.disconnect()
 
 
-def test_a_cube_whose_table_has_other_columns_is_refused_with_both(empty: Settings) -> None:
+def test_a_new_measure_widens_the_tables_of_a_cube(empty: Settings) -> None:
     contract = ad_events()
     prepare_warehouse(empty, [contract])
     cube = contract.cubes[0]
-    wider = Cube(
-        name=cube.name,
-        pane_seconds=cube.pane_seconds,
-        dimensions=cube.dimensions,
-        measures=(*cube.measures, Measure(name="clicks", kind="count", field=None)),
-    )
-    with pytest.raises(MigrationError, match=re.escape("ad_events_delta")) as caught:
-        prepare_warehouse(empty, [contract.model_copy(update={"cubes": (wider,)})])
-    assert "clicks" in str(caught.value)
-    reordered = cube.model_copy(update={"dimensions": tuple(reversed(cube.dimensions))})
-    with pytest.raises(MigrationError, match=re.escape("ad_events_delta")):
-        prepare_warehouse(empty, [contract.model_copy(update={"cubes": (reordered,)})])
+    measures = (cube.measures[0], Measure(name="clicks", kind="count", field=None), *cube.measures[1:])
+    wider = cube.model_copy(update={"measures": measures})
+    newer = contract.model_copy(update={"version": 2, "cubes": (wider,)})
+    applied = prepare_warehouse(empty, [newer]).applied
+    assert applied == [
+        "contract ad_events version 2",
+        "ad_events_delta.clicks",
+        "ad_events_sealed.clicks",
+        "ad_events_sealed.came_clicks",
+    ]
+    assert prepare_warehouse(empty, [newer]).applied == []
+
+
+@pytest.mark.parametrize("dimensions", [("country", "event_type", "ad_format"), ("event_type", "country")])
+def test_a_cube_with_other_dimensions_is_refused_with_both(
+    empty: Settings, dimensions: tuple[str, ...]
+) -> None:
+    contract = ad_events()
+    prepare_warehouse(empty, [contract])
+    reshaped = contract.cubes[0].model_copy(update={"dimensions": dimensions})
+    with pytest.raises(CubeShapeError, match="ad_events_delta") as caught:
+        prepare_warehouse(empty, [contract.model_copy(update={"version": 2, "cubes": (reshaped,)})])
+    assert "new name" in str(caught.value)
+
+
+def test_a_contract_edited_under_its_version_is_refused_with_the_part(empty: Settings) -> None:
+    contract = ad_events()
+    prepare_warehouse(empty, [contract])
+    other_topic = contract.topic.model_copy(update={"partitions": 8})
+    assert prepare_warehouse(empty, [contract.model_copy(update={"topic": other_topic})]).applied == []
+    with pytest.raises(ContractChangedError, match=r"version 1 .* lateness_seconds .* version to 2"):
+        prepare_warehouse(empty, [contract.model_copy(update={"lateness_seconds": 61})])
+
+
+def test_each_version_of_a_contract_can_be_read_again(empty: Settings) -> None:
+    first = ad_events()
+    second = first.model_copy(update={"version": 2, "lateness_seconds": 61})
+    prepare_warehouse(empty, [first])
+    prepare_warehouse(empty, [second])
+    client = connect(empty)
+    assert read_version(client, second, 1) == first
+    assert read_version(client, second, 2) == second
+    with pytest.raises(UnknownContractVersionError, match="version 3"):
+        read_version(client, second, 3)
+    client.disconnect()
 
 
 def test_the_view_has_the_columns_that_its_users_were_promised(clickhouse: Client) -> None:
