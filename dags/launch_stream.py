@@ -1,64 +1,76 @@
 """# Launch a stream
 
-Submits the long-running streaming job to the Spark cluster and ends when the job is seen running
-and, where records wait in the topic, has committed. The stream does not depend on this task or on
-Airflow afterwards. Trigger it after `prepare_platform`, or when a stream does not run.
+Submits the long-running streaming job to the Spark cluster and ends when it is seen running and, where records wait
+in the topic, has committed. The stream does not depend on this task or on Airflow afterwards. Trigger it after
+`prepare_platform`, or when a stream is to run; from then on `watch_stream` keeps it running until `stop_stream`.
 
-Running it twice: while a healthy driver runs these streams, nothing is submitted and the log says
-so. Otherwise a new driver takes over from the ledger; nothing is lost and nothing is doubled.
+Running it twice, even at the same moment, leaves one driver: while a healthy one runs nothing is submitted, and of two
+new ones the later claim wins and the other launch names it. Nothing is lost and nothing is doubled.
 
 **Triage**
-- *driver … is FAILED* or *not running … after*: the message ends with the last lines of the driver's log and
-  its address on the worker. The usual causes are ClickHouse or Kafka being down, or no free core on the worker.
-- *topic … does not exist*: run `prepare_platform`.
-- *the Spark master does not answer*: start the cluster, or correct PLATFORM_SPARK_MASTER_UI.
+- *would count records twice*: the start is earlier than the ledger. Leave it empty; `reconcile_hour` recounts the past.
+- *approve_skip waits*: the start is later than the ledger. Read the offsets and hours that would be lost, then decide
+  under Required Actions; after Reject nothing is submitted and `launch` is skipped.
+- *has lost its ledger*: restore ClickHouse, or launch with `confirm_rebuild`.
+- *driver … is FAILED* or *not running … after*: the message ends with the driver's log. The usual causes are ClickHouse
+  or Kafka being down, or no free core on the worker.
+- *topic … does not exist*: run `prepare_platform`. *the Spark master does not answer*: start the cluster.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import Param, dag
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Param, dag, task
 
 from include.contracts import stream_names
+from include.spark.form import CONFIRM_REBUILD, MAX_OFFSETS, START, STREAMS, TRIGGER_SECONDS
 from include.spark.launch import LaunchStreamOperator
 
-STREAMS = stream_names()
-START_PATTERN = r"^(earliest|\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d))$"
+PLAN = "ti.xcom_pull(task_ids='check', key='plan')"
+
+
+@task.branch
+def check(params: dict[str, Any], ti: Any) -> str:
+    from include.spark.form import plan_launch
+
+    plan = plan_launch(params)
+    ti.xcom_push(key="plan", value=plan)
+    return "approve_skip" if plan["skip_to"] else "launch"
 
 
 @dag(
     schedule=None,
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=4,
     default_args={"owner": "platform", "retries": 0},
     tags=["platform", "stream"],
     doc_md=__doc__,
     params={
-        "streams": Param(
-            STREAMS, type="array", items={"enum": STREAMS}, minItems=1, examples=STREAMS,
-            title="Streams", description="One driver runs all of them.",
-        ),
-        "trigger_seconds": Param(
-            1.0, type="number", minimum=0.2, maximum=60, title="Trigger interval",
-            description="Seconds between micro-batches.",
-        ),
-        "max_offsets": Param(
-            500_000, type="integer", minimum=1_000, maximum=1_000_000, title="Rate limit",
-            description="Most offsets that one micro-batch takes.",
-        ),
-        "start": Param(
-            "earliest", type="string", pattern=START_PATTERN, title="Start",
-            description="Of a stream without a ledger: earliest, or an ISO timestamp such as 2026-01-01T00:00:00Z.",
-        ),
+        "streams": Param(stream_names(), **STREAMS, description="One driver runs all of them."),
+        "trigger_seconds": Param(1.0, **TRIGGER_SECONDS),
+        "max_offsets": Param(500_000, **MAX_OFFSETS),
+        "start": Param(None, **START),
+        "confirm_rebuild": Param(False, **CONFIRM_REBUILD),
     },
-)  # fmt: skip
+)
 def launch_stream() -> None:
-    LaunchStreamOperator(
+    approve = ApprovalOperator(
+        task_id="approve_skip", subject=f"{{{{ {PLAN}['subject'] }}}}", body=f"{{{{ {PLAN}['body'] }}}}"
+    )
+    launch = LaunchStreamOperator(
         task_id="launch",
+        trigger_rule="none_failed_min_one_success",
         streams="{{ params.streams | join(',') }}",
         trigger_seconds="{{ params.trigger_seconds }}",
         max_offsets="{{ params.max_offsets }}",
-        start="{{ params.start }}",
+        start="{{ params.start or '' }}",
+        skip_to=f"{{{{ {PLAN}['skip_to'] }}}}",
+        confirm_rebuild="{{ params.confirm_rebuild }}",
     )
+    check() >> [approve, launch]
+    approve >> launch
 
 
 launch_stream()

@@ -1,44 +1,37 @@
 """# Stop a stream
 
-Asks the driver of each chosen stream to commit its current batch and end. Nothing is lost and
-nothing is doubled: the ledger is the checkpoint from which `launch_stream` goes on. Trigger it
-before maintenance. A driver that does not answer within the limit is killed, and the log says so.
+Asks the driver of each chosen stream to commit its current batch and end. Nothing is lost and nothing is doubled: the
+ledger is the checkpoint from which `launch_stream` goes on. Trigger it before maintenance. Nothing starts the stream
+again but `launch_stream` and `restart_stream`: the order to stop is kept.
 
 Running it twice: a stream that does not run is reported as absent and left alone.
 
-**Triage**
-- *killed* in the summary: the driver hung, for instance on a ClickHouse that did not answer. No data is harmed.
-- *its driver also runs …*: the driver carries another healthy stream, and killing it would end that too.
-  Stop them together.
-- *still active … after its kill*: the worker is gone or hung. Look at the Spark master's page.
+**Triage**: the summary says how each stream ended, and whether it was forced. No outcome harms data.
+- *stopped*: gracefully. *ended*: by itself or by a crash before it could answer. *absent*: none ran.
+- *killed*, forced: the driver hung, for instance on a ClickHouse that did not answer.
+- *fenced*, forced: its driver is out of the master's reach, or runs other streams too. What it still writes for this
+  one is void. Look at the Spark worker for a process that is left.
+- *the Spark master does not answer*: start the cluster and trigger again; the order to stop stands meanwhile.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from airflow.sdk import Param, dag, task
 
 from include.contracts import stream_names
-from include.summary import log_summary
-
-STREAMS = stream_names()
+from include.spark.form import LIMIT_SECONDS, STREAMS, stop_one
 
 
 @task
 def chosen(params: dict[str, Any]) -> list[str]:
-    return sorted(params["streams"])
+    return sorted(set(params["streams"]))
 
 
 @task(map_index_template="{{ stream }}")
 def stop(stream: str, params: dict[str, Any]) -> dict[str, Any]:
-    from include.settings import get_settings
-    from include.spark.stop import request_stop
-
-    report = asdict(request_stop(get_settings(), stream, params["limit_seconds"]))
-    log_summary(f"stop {stream}: {report['outcome']}", report)
-    return report
+    return stop_one(stream, params["limit_seconds"], by="stop_stream")
 
 
 @dag(
@@ -50,15 +43,13 @@ def stop(stream: str, params: dict[str, Any]) -> dict[str, Any]:
     doc_md=__doc__,
     params={
         "streams": Param(
-            STREAMS, type="array", items={"enum": STREAMS}, minItems=1, examples=STREAMS,
-            title="Streams", description="Streams that share a driver are best stopped together.",
+            stream_names(),
+            **STREAMS,
+            description="A stream that shares its driver ends alone; the others go on.",
         ),
-        "limit_seconds": Param(
-            60, type="number", minimum=5, maximum=600, title="Limit",
-            description="Seconds until a driver that does not answer is killed.",
-        ),
+        "limit_seconds": Param(60, **LIMIT_SECONDS),
     },
-)  # fmt: skip
+)
 def stop_stream() -> None:
     stop.expand(stream=chosen())
 

@@ -7,6 +7,7 @@ application name in their command line, which the worker writes at the head of t
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from include.spark.submission import streams_of
 DEAD_STATES = frozenset({"FINISHED", "FAILED", "ERROR", "KILLED", "NOT_FOUND"})
 HTTP_SECONDS = 10.0
 RETRY_SECONDS = 5.0
+# What a worker may take until it has written a new driver's command line.
+NAMING_SECONDS = 10.0
 _LOG_BYTES = 32_768
 _LINE_LENGTH = 300
 _NAME = re.compile(r'"--name" "([^"]*)"')
@@ -38,13 +41,17 @@ class MasterUnreachableError(ConnectionError):
 
 @dataclass(frozen=True)
 class Driver:
-    """A driver that the master holds for active; name and launch are empty where its log cannot be read."""
+    """A driver that the master holds for active; name and launch are empty where its log cannot be read.
+
+    worker is empty while the driver waits for one.
+    """
 
     id: str
     state: str
     name: str
     launch: str
     log: str
+    worker: str = ""
 
     @property
     def streams(self) -> frozenset[str]:
@@ -81,6 +88,20 @@ def read_cluster(settings: Settings) -> ClusterState:
         drivers=tuple(_driver(item, workers) for item in state.get("activedrivers", [])),
         applications=tuple(app["name"] for app in state.get("activeapps", [])),
     )
+
+
+def find_launch(settings: Settings, launch: str) -> str:
+    """Return the id of the active driver of a launch; empty when there is none.
+
+    A driver that was just submitted has no readable name yet: those without one are asked again for NAMING_SECONDS.
+    """
+    deadline = time.monotonic() + NAMING_SECONDS
+    while True:
+        drivers = read_cluster(settings).drivers
+        found = next((driver.id for driver in drivers if driver.launch == launch), "")
+        if found or all(driver.launch for driver in drivers) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.5)
 
 
 def driver_log(settings: Settings, driver_id: str) -> str:
@@ -156,4 +177,5 @@ def _driver(item: dict[str, Any], workers: dict[str, str]) -> Driver:
         name=name.group(1) if name else "",
         launch=launch.group(1) if launch else "",
         log=_log_page(item, workers),
+        worker=item["worker"] if item.get("worker") in workers else "",
     )

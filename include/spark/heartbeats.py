@@ -12,6 +12,7 @@ from include.warehouse.sql import read_sql
 
 HEALTHY_SECONDS = 15.0
 GENERATION_SHIFT = 40
+ENDED_STATES = frozenset({"stopped", "fenced", "failed"})
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,15 @@ def last_heartbeat(client: Client, stream: str, launch: str = "") -> Heartbeat |
         read_sql("life_cycle/last_heartbeat.sql"), {"stream": stream, "since": since, "launch": launch}
     )
     return Heartbeat(stream, *rows[0]) if rows else None
+
+
+def live_launches(client: Client, stream: str) -> dict[str, int]:
+    """Return the launches that spoke of the stream within HEALTHY_SECONDS and have not ended, with their generation."""
+    since = int((time.time() - HEALTHY_SECONDS) * 1000)
+    day = datetime.fromtimestamp(since / 1000, UTC).date()
+    values = {"stream": stream, "since": since, "day": day}
+    rows = client.execute(read_sql("life_cycle/live_launches.sql"), values)
+    return {launch: generation for launch, state, generation in rows if state not in ENDED_STATES}
 
 
 def has_committed(client: Client, stream: str, generation: int) -> bool:

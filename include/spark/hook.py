@@ -17,7 +17,7 @@ class CleanSubmitHook(SparkSubmitHook):
 
     supervise appends `--supervise`, for which the provider has no parameter; the configuration key
     spark.driver.supervise is silently ignored. dies_with_task ends the child when this process is
-    killed, so that a client-mode driver has no life of its own.
+    killed, so that neither a client-mode driver nor a submission under way has a life of its own.
     """
 
     def __init__(

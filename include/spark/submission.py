@@ -36,13 +36,17 @@ class MissingJarsError(FileNotFoundError):
 
 @dataclass(frozen=True)
 class StreamLaunch:
-    """One launch of the streaming job; start is `earliest` or an ISO timestamp, for new streams only."""
+    """One launch of the streaming job; start is `earliest` or an ISO timestamp, for new streams only.
+
+    skip_to holds STREAM=ISO for each stream that a person lets go on past the end of its ledger.
+    """
 
     streams: tuple[str, ...]
     launch: str
     trigger_seconds: float
     max_offsets: int
     start: str
+    skip_to: tuple[str, ...] = ()
 
     @property
     def application_name(self) -> str:
@@ -56,6 +60,7 @@ class StreamLaunch:
             *("--trigger-seconds", str(self.trigger_seconds)),
             *("--max-offsets", str(self.max_offsets)),
             *("--start", self.start),
+            *(part for skip in self.skip_to for part in ("--skip-to", skip)),
         ]
 
 

@@ -7,12 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from include.settings import PROJECT_ROOT, get_settings
+from include.spark.arrival import Arrival
+from include.spark.heartbeats import Heartbeat
+from include.spark.orders import Order
 from include.spark.submission import (
     MissingJarsError,
     connector_jars,
@@ -68,23 +72,54 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return seen
 
 
+def _launch_operator(**arguments: Any) -> Any:
+    """Return an operator that launches ad_events; Airflow is imported once `seen` has set its home."""
+    from include.spark.launch import LaunchStreamOperator
+
+    return LaunchStreamOperator(**{"task_id": "launch", "streams": "ad_events", **arguments})
+
+
 def _run(operator: Any, seen: Path) -> tuple[Any, list[str], Mapping[str, str]]:
     result = operator.execute({})
     content = json.loads(seen.read_text())
     return result, content["argv"], content["env"]
 
 
-@pytest.fixture
-def launched(seen: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str], Mapping[str, str]]:
-    from include.spark import progress
-    from include.spark.launch import LaunchStreamOperator
+@dataclass
+class Edges:
+    """What a launch would have done to services; `running` is what it is told of them."""
 
-    monkeypatch.setattr(progress, "running_launches", lambda *_: {})
+    running: dict[str, Heartbeat] = field(default_factory=dict)
+    rebuilt: tuple[str, ...] = ()
+    orders: list[Order] = field(default_factory=list)
+    awaited: list[dict[str, Any]] = field(default_factory=list)
+    launches: dict[str, str] = field(default_factory=dict)
+    arrival: Arrival = field(default_factory=lambda: Arrival({"ad_events": 7}, {}, ()))
+
+
+@pytest.fixture
+def edges(seen: Path, monkeypatch: pytest.MonkeyPatch) -> Edges:  # noqa: ARG001
+    from include.spark import arrival, cluster, orders, progress, start_evidence
+
+    found = Edges()
+
+    def await_running(_: object, **given: Any) -> Arrival:
+        found.awaited.append(given)
+        return found.arrival
+
+    monkeypatch.setattr(progress, "running_launches", lambda *_: found.running)
     monkeypatch.setattr(progress, "waiting_offsets", lambda *_: 0)
-    monkeypatch.setattr(progress, "await_running", lambda *_, **given: dict.fromkeys(given["streams"], 7))
-    operator = LaunchStreamOperator(
-        task_id="launch", streams="ad_events", trigger_seconds="0.5", max_offsets="4000", start="earliest"
-    )
+    monkeypatch.setattr(start_evidence, "guard_launch", lambda *_, **__: found.rebuilt)
+    monkeypatch.setattr(orders, "record_all", lambda _, new: found.orders.extend(new))
+    monkeypatch.setattr(cluster, "find_launch", lambda _, launch: found.launches.get(launch, ""))
+    monkeypatch.setattr(cluster, "driver_state", lambda *_: "RUNNING")
+    monkeypatch.setattr(arrival, "await_running", await_running)
+    return found
+
+
+@pytest.fixture
+def launched(seen: Path, edges: Edges) -> tuple[Any, list[str], Mapping[str, str]]:  # noqa: ARG001
+    operator = _launch_operator(trigger_seconds="0.5", max_offsets="4000", start="earliest")
     return _run(operator, seen)
 
 
@@ -147,18 +182,85 @@ def test_no_secret_reaches_the_command_line_or_the_child_of_a_launch(
     assert env["JAVA_HOME"] == "/opt/java"
 
 
-def test_nothing_is_submitted_while_a_healthy_driver_runs(
-    seen: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from include.spark import progress
-    from include.spark.heartbeats import Heartbeat
-    from include.spark.launch import LaunchStreamOperator
+BEAT = Heartbeat("ad_events", 0, "earlier", 5, "running", 1, 0, "")
 
-    beat = Heartbeat("ad_events", 0, "earlier", 5, "running", 1, 0, "")
-    monkeypatch.setattr(progress, "running_launches", lambda *_: {"ad_events": beat})
-    operator = LaunchStreamOperator(task_id="launch", streams=["ad_events"])
+
+def test_nothing_is_submitted_while_a_healthy_driver_runs_but_the_order_is_kept(
+    seen: Path, edges: Edges
+) -> None:
+    edges.running = {"ad_events": BEAT}
+    operator = _launch_operator()
     assert operator.execute({}) == {"submitted": False, "streams": {"ad_events": 5}}
     assert not seen.exists()
+    assert [(order.kind, order.launch) for order in edges.orders] == [("launch", "earlier")]
+
+
+@pytest.mark.parametrize(("force", "rebuilt"), [("True", ()), (True, ()), ("False", ("ad_events",))])
+def test_a_forced_launch_and_a_rebuild_submit_beside_a_driver_that_says_it_runs(
+    seen: Path, edges: Edges, force: bool | str, rebuilt: tuple[str, ...]
+) -> None:
+    edges.running, edges.rebuilt = {"ad_events": BEAT}, rebuilt
+    result, _, _ = _run(_launch_operator(force=force), seen)
+    assert result["submitted"] is True
+
+
+def test_an_order_holds_what_was_asked_for_and_by_whom(
+    launched: tuple[Any, list[str], Mapping[str, str]], edges: Edges
+) -> None:
+    (order,) = edges.orders
+    assert (order.stream, order.streams, order.kind) == ("ad_events", ("ad_events",), "launch")
+    assert (order.trigger_seconds, order.max_offsets, order.start) == (0.5, 4000, "earliest")
+    assert (order.launch, order.by) == (launched[0]["launch"], "adhoc_airflow")
+
+
+def test_an_approved_gap_reaches_the_job_and_an_empty_start_is_earliest(seen: Path, edges: Edges) -> None:  # noqa: ARG001
+    gap = "ad_events=2026-01-01T00:00:00Z"
+    _, argv, _ = _run(_launch_operator(skip_to=gap), seen)
+    assert argv[-4:] == ["--start", "earliest", "--skip-to", gap]
+
+
+def test_a_launch_that_another_one_took_over_ends_well_and_names_it(seen: Path, edges: Edges) -> None:
+    edges.arrival = Arrival({"ad_events": 9}, {"ad_events": "other"}, ())
+    result, _, _ = _run(_launch_operator(), seen)
+    assert (result["streams"], result["taken_over"]) == ({"ad_events": 9}, {"ad_events": "other"})
+
+
+class Store(dict[str, Any]):
+    """A task's state store, which outlives its attempts."""
+
+    def set(self, key: str, value: Any) -> None:
+        self[key] = value
+
+
+def test_a_retry_goes_on_with_the_driver_that_was_noted(seen: Path, edges: Edges) -> None:
+    store = Store()
+    context: Any = {"task_state_store": store}
+    first = _launch_operator().execute(context)
+    seen.unlink()
+    again = _launch_operator().execute(context)
+    assert not seen.exists(), "a second driver was submitted"
+    assert (again["driver"], again["launch"]) == (first["driver"], first["launch"])
+    assert len(edges.orders) == 1
+    assert [given["launch"] for given in edges.awaited] == [first["launch"]] * 2
+
+
+def test_a_retry_finds_the_driver_of_an_attempt_that_died_before_noting_its_id(
+    seen: Path, edges: Edges
+) -> None:
+    store = Store(launch="abc")
+    edges.launches = {"abc": "driver-7"}
+    context: Any = {"task_state_store": store}
+    result = _launch_operator().execute(context)
+    assert not seen.exists(), "a second driver was submitted"
+    assert (result["driver"], result["launch"]) == ("driver-7", "abc")
+
+
+def test_a_retry_submits_anew_where_the_attempt_before_left_no_driver(seen: Path, edges: Edges) -> None:  # noqa: ARG001
+    store = Store(launch="abc")
+    context: Any = {"task_state_store": store}
+    result = _launch_operator().execute(context)
+    assert seen.exists()
+    assert result["launch"] == store["launch"] != "abc"
 
 
 def test_a_recount_runs_in_client_mode_with_its_settings_and_nothing_of_airflow(seen: Path) -> None:
@@ -189,18 +291,14 @@ def test_a_recount_runs_in_client_mode_with_its_settings_and_nothing_of_airflow(
 
 @pytest.mark.usefixtures("seen")
 def test_a_retry_never_takes_an_ended_driver_for_a_launch_that_succeeded() -> None:
-    from include.spark.launch import LaunchStreamOperator
-
-    operator = LaunchStreamOperator(task_id="launch", streams=["ad_events"])
+    operator = _launch_operator()
     assert operator.is_job_succeeded("FINISHED") is False
     assert not operator.is_job_active("NOT_FOUND")
 
 
 @pytest.mark.usefixtures("seen")
 def test_a_killed_launch_task_ends_spark_submit_and_asks_nothing_of_the_cluster() -> None:
-    from include.spark.launch import LaunchStreamOperator
-
-    operator = LaunchStreamOperator(task_id="launch", streams=["ad_events"])
+    operator = _launch_operator()
     hook = operator._get_hook()
     hook._driver_id = "driver-20260101000000-0001"
     hook._submit_sp = subprocess.Popen(["sleep", "60"])
