@@ -6,65 +6,35 @@ nothing is skipped.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pyarrow as pa
-from clickhouse_driver import Client, errors
-from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
+from clickhouse_driver import Client
 
 from include.contracts import Contract
 from include.streaming.ledger import LedgerRow, insert_ledger_rows
 from include.streaming.partials import CUBE_PREFIX, REJECTS
-
-log = logging.getLogger(__name__)
-
-# Server errors that pass with time: timeouts, too many queries or parts, memory, read-only replicas.
-PASSING_CODES = {159, 160, 164, 173, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 319, 473, 999}
-
-# What a broken connection looks like. Other errors of the client, such as a figure that its column
-# cannot hold, are the same at every attempt.
-CONNECTION_ERRORS = (
-    errors.NetworkError,
-    errors.SocketTimeoutError,
-    errors.UnexpectedPacketFromServerError,
-    errors.UnknownPacketFromServerError,
-    errors.ChecksumDoesntMatchError,
-    errors.PartiallyConsumedQueryError,
-    OSError,
-    EOFError,
-)
-
-
-def passes_with_time(error: BaseException) -> bool:
-    """Say whether a failed ClickHouse call may succeed when it is tried again."""
-    if isinstance(error, errors.ServerException):
-        return error.code in PASSING_CODES
-    return isinstance(error, CONNECTION_ERRORS)
-
-
-def insist(action: Callable[[], None], what: str) -> None:
-    """Do it until it succeeds, waiting 0.2 s to 10 s between attempts; errors that cannot pass are raised."""
-
-    def say(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning("%s: attempt %d failed, will try again: %s", what, state.attempt_number, error)
-
-    for attempt in Retrying(
-        retry=retry_if_exception(passes_with_time),
-        wait=wait_exponential(multiplier=0.2, max=10),
-        before_sleep=say,
-        reraise=True,
-    ):
-        with attempt:
-            action()
+from include.streaming.waiting import insist
 
 
 def write_batch(
-    client: Client, contract: Contract, batch: int, results: dict[str, pa.Table], ledger: list[LedgerRow]
+    client: Client,
+    contract: Contract,
+    batch: int,
+    results: dict[str, pa.Table],
+    ledger: list[LedgerRow],
+    *,
+    between: Callable[[str], None] | None = None,
+    crash: Callable[[str], None] | None = None,
 ) -> None:
-    """Insert a batch's rows in the order that the protocol asks for; the ledger comes last."""
+    """Insert a batch's rows in the order that the protocol asks for; the ledger comes last.
+
+    `between` is called before each wait for ClickHouse, and may raise to give the batch up; `crash` is called
+    at the points that crash.py names.
+    """
+    inserts: list[tuple[str, Callable[[], None]]] = []
     for cube in contract.cubes:
         table = results.get(CUBE_PREFIX + cube.name)
         if table is not None:
@@ -72,11 +42,22 @@ def write_batch(
             rows = [table.column("window_start").to_pylist(), [batch] * table.num_rows]
             rows += [table.column(name).to_pylist() for name in columns]
             statement = f"INSERT INTO {cube.delta_table} (window_start, batch, {', '.join(columns)}) VALUES"
-            insist(lambda s=statement, r=rows: _insert(client, s, r), f"batch {batch}: {cube.delta_table}")  # type: ignore[misc]
+            inserts.append((cube.delta_table, partial(_insert, client, statement, rows)))
     rejects = results.get(REJECTS)
     if rejects is not None:
-        insist(lambda: _insert_rejects(client, contract, batch, rejects), f"batch {batch}: dead_letters")
-    insist(lambda: insert_ledger_rows(client, ledger), f"batch {batch}: ledger")
+        inserts.append(("dead_letters", partial(_insert_rejects, client, contract, batch, rejects)))
+    at = crash or _pass
+    for done, (table_name, insert) in enumerate(inserts):
+        if done:
+            at("mid_deltas")
+        insist(insert, f"batch {batch}: {table_name}", between)
+    at("before_ledger")
+    insist(partial(insert_ledger_rows, client, ledger), f"batch {batch}: ledger", between)
+    at("after_ledger")
+
+
+def _pass(point: str) -> None:
+    """Go on."""
 
 
 def _insert(client: Client, statement: str, columns: list[list[object]]) -> None:

@@ -2,11 +2,13 @@
 
 A claim's offset + 1 is a generation of a stream's driver; a seal record's is a seal number.
 Seal records never fence. Kafka agrees with itself about offsets, so no other lock is needed.
+A claim names its owner, so that a driver knows its own claim whose acknowledgement it never saw.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -23,6 +25,21 @@ class ControlTopicError(RuntimeError):
     """The control topic did not answer, or its content cannot be ours."""
 
 
+class ControlTopicSilentError(ControlTopicError):
+    """No answer within 30 s: it may come when Kafka is back."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of a stream: its generation, 1 or more, and who made it; generation 0 is no claim."""
+
+    generation: int
+    owner: str
+
+
+NOBODY = Claim(0, "")
+
+
 class ControlLog:
     """Follows the control topic from its beginning and knows the newest claim of each stream."""
 
@@ -36,14 +53,19 @@ class ControlLog:
                 "group.id": "control-reader",  # required by the client; nothing is ever committed
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "log_level": 0,  # what matters of a lost connection is in the errors raised here
             }
         )
         self._consumer.assign([TopicPartition(self._topic, 0, 0)])
         self._next = 0
-        self._newest: dict[str, int] = {}
+        self._newest: dict[str, Claim] = {}
 
     def newest_claim(self, stream: str) -> int:
-        """Return the newest generation claimed for a stream, 0 when there is none.
+        """Return the newest generation claimed for a stream, 0 when there is none; raises as `newest` does."""
+        return self.newest(stream).generation
+
+    def newest(self, stream: str) -> Claim:
+        """Return the newest claim of a stream, NOBODY's when there is none.
 
         Raises:
             ControlTopicError: the end of the topic was not reached within 30 s.
@@ -57,33 +79,38 @@ class ControlLog:
                     num_messages=min(1000, end - self._next), timeout=TIMEOUT_SECONDS
                 )
                 if not messages:
-                    raise ControlTopicError(
+                    raise ControlTopicSilentError(
                         f"{self._topic}: nothing read at offset {self._next} in {TIMEOUT_SECONDS} s"
                     )
                 for message in messages:
                     self._take(message)
         except (KafkaException, BrokerUnreachableError, TopicMissingError) as error:
             raise ControlTopicError(f"{self._topic}: {error}") from error
-        return self._newest.get(stream, 0)
+        return self._newest.get(stream, NOBODY)
 
     def _take(self, message: Message) -> None:
         if message.error():
-            raise ControlTopicError(f"{self._topic}: {message.error()}")
+            raise KafkaException(message.error())
         offset = message.offset()
         assert offset is not None
         record = json.loads(message.value() or b"{}")
         if record.get("kind") == CLAIM:
-            self._newest[record["stream"]] = offset + 1
+            self._newest[record["stream"]] = Claim(offset + 1, record.get("owner", ""))
         self._next = offset + 1
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connections; nothing can be asked any more."""
         self._consumer.close()
+        del self._offsets  # its connection ends with it
 
 
-def claim(settings: Settings, stream: str) -> int:
-    """Claim a stream for a new driver and return its generation, 1 or more."""
-    return _append(settings, {"kind": CLAIM, "stream": stream})
+def claim(settings: Settings, stream: str, owner: str = "") -> int:
+    """Claim a stream for a new query start of `owner` and return its generation, 1 or more.
+
+    Raises:
+        ControlTopicError: not acknowledged within 30 s; the claim may be in the topic all the same.
+    """
+    return _append(settings, {"kind": CLAIM, "stream": stream, "owner": owner})
 
 
 def draw_seal(settings: Settings, stream: str, hour: datetime) -> int:
@@ -107,6 +134,7 @@ def _append(settings: Settings, record: dict[str, str]) -> int:
             "enable.idempotence": True,
             "acks": "all",
             "message.timeout.ms": TIMEOUT_SECONDS * 1000,
+            "log_level": 0,
         }
     )
     delivered: list[tuple[KafkaError | None, int | None]] = []
@@ -118,8 +146,11 @@ def _append(settings: Settings, record: dict[str, str]) -> int:
     )
     producer.flush(TIMEOUT_SECONDS + 5)
     if not delivered:
-        raise ControlTopicError(f"{settings.control_topic}: no answer to {record} within {TIMEOUT_SECONDS} s")
+        raise ControlTopicSilentError(
+            f"{settings.control_topic}: no answer to {record} within {TIMEOUT_SECONDS} s"
+        )
     error, offset = delivered[0]
     if error is not None or offset is None:
-        raise ControlTopicError(f"{settings.control_topic}: {record} was refused: {error}")
+        cause = KafkaException(error) if error is not None else None
+        raise ControlTopicError(f"{settings.control_topic}: {record} was refused: {error}") from cause
     return offset + 1

@@ -4,46 +4,34 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from clickhouse_driver import Client
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from include.settings import Settings
-from include.streaming.commit import passes_with_time
-from include.topics.offsets import Offsets
+from include.streaming.vitals import Vitals
+from include.streaming.waiting import passes_with_time
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-
-
-@dataclass
-class Vitals:
-    """What is known of one stream's query now; written by its thread, read by the heartbeat."""
-
-    stream: str
-    topic: str
-    generation: int = 0
-    state: str = "starting"
-    batch: int = 0
-    detail: str = ""
-    frontier: dict[int, int] = field(default_factory=dict)
-    stop: threading.Event = field(default_factory=threading.Event)
+ANSWER_SECONDS = 10
+LAST_WORDS_SECONDS = 10.0
 
 
 class Heartbeat(threading.Thread):
     """Writes a row for each stream and sets its `stop` when a person asks for it."""
 
-    def __init__(self, settings: Settings, launch: str, vitals: list[Vitals]) -> None:
+    def __init__(self, settings: Settings, launch: str, vitals: Sequence[Vitals]) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._settings, self._launch, self._vitals = settings, launch, vitals
-        self._offsets = {v.stream: Offsets(settings, v.topic) for v in vitals}
         self._ended = threading.Event()
 
     def run(self) -> None:
-        client = connect(self._settings)
+        client = connect(self._settings, answer_seconds=ANSWER_SECONDS)
         due = 0.0
         while not self._ended.wait(POLL_SECONDS):
             try:
@@ -56,13 +44,27 @@ class Heartbeat(threading.Thread):
                 # A heartbeat that cannot be written is seen as missing; the stream itself goes on.
                 log.warning("heartbeat: %s", error, exc_info=not passes_with_time(error))
                 client.disconnect()
+        client.disconnect()
 
     def end(self) -> None:
-        """Write the last states and end the thread."""
+        """End the thread and write the last states, or say after 10 s that they could not be written.
+
+        A driver that was stopped or fenced ends well without ClickHouse too: an error here would have
+        it started again.
+        """
         self._ended.set()
-        self.join(timeout=30)
-        client = connect(self._settings)
-        self._write(client, with_lag=False)
+        self.join(timeout=ANSWER_SECONDS)
+        client = connect(self._settings, answer_seconds=ANSWER_SECONDS)
+        attempts = Retrying(
+            retry=retry_if_exception(passes_with_time),
+            stop=stop_after_delay(LAST_WORDS_SECONDS),
+            wait=wait_fixed(0.5),
+            reraise=True,
+        )
+        try:
+            attempts(self._write, client)
+        except Exception as error:
+            log.warning("the last heartbeat could not be written: %s", error)
         client.disconnect()
 
     def _hear(self, client: Client) -> None:
@@ -76,7 +78,7 @@ class Heartbeat(threading.Thread):
                     log.info("%s: stop requested for generation %d", vitals.stream, asked)
                     vitals.stop.set()
 
-    def _write(self, client: Client, with_lag: bool = True) -> None:
+    def _write(self, client: Client) -> None:
         now = datetime.now(UTC)
         client.execute(
             "INSERT INTO heartbeats (stream, at, day, launch, generation, state, batch, lag, detail) VALUES",
@@ -89,13 +91,9 @@ class Heartbeat(threading.Thread):
                     v.generation,
                     v.state,
                     v.batch,
-                    self._lag(v) if with_lag else 0,
-                    v.detail[:1000],
+                    v.lag,
+                    v.says[:1000],
                 )
                 for v in self._vitals
             ],
         )
-
-    def _lag(self, vitals: Vitals) -> int:
-        ends = self._offsets[vitals.stream].ends()
-        return sum(max(0, end - vitals.frontier.get(partition, 0)) for partition, end in ends.items())

@@ -116,27 +116,60 @@ def read_position(client: Client, stream: str) -> Position:
 
 
 def take_over(client: Client, stream: str, generation: int) -> Position:
-    """Make `generation` the one that counts; of earlier ones keep what is valid now.
+    """Plan a takeover and record it; raises as `plan_takeover` does."""
+    position = plan_takeover(client, stream, generation)
+    record_takeover(client, position)
+    return position
 
-    Returns the position that the new driver starts from.
+
+def plan_takeover(client: Client, stream: str, generation: int) -> Position:
+    """Return where a new generation begins, and of earlier ones what stays valid; writes nothing.
 
     Raises:
         GenerationError: a takeover or ledger row of this or a higher generation exists.
     """
     before = read_position(client, stream)
+    refuse_recreated(client, stream, generation - 1)
+    keep = {**before.keep, generation: ((generation + 1) << GENERATION_BITS) - 1}
+    return Position(stream, generation, keep, before.frontier)
+
+
+def refuse_recreated(client: Client, stream: str, newest: int) -> None:
+    """Refuse to go on when the ledger knows of a generation above the newest that the control topic knows.
+
+    Asked before a claim too: claims that are refused would grow until one is above the ledger's.
+
+    Raises:
+        GenerationError: it does.
+    """
+    generation, _ = _read_limits(client, stream)
     highest = client.execute(read_sql("life_cycle/highest_batch.sql"), {"stream": stream})[0][0]
-    known = max(before.generation, highest >> GENERATION_BITS)
-    if generation <= known:
+    known = max(generation, highest >> GENERATION_BITS)
+    if known > newest:
         raise GenerationError(
-            f"{stream}: claimed generation {generation}, but generation {known} is in the ledger: "
+            f"{stream}: claimed generation {newest + 1}, but generation {known} is in the ledger: "
             "the control topic was recreated; delete nothing, and restore it or rebuild the stream"
         )
-    keep = {**before.keep, generation: ((generation + 1) << GENERATION_BITS) - 1}
+
+
+def record_takeover(client: Client, position: Position) -> None:
+    """Make the planned generation the one that counts.
+
+    Writing the same position again changes nothing, so that a write whose answer was lost is repeated
+    with it, and not planned anew: a new plan would find its own row and refuse.
+    """
     client.execute(
         "INSERT INTO takeovers (stream, generation, keep_gen, keep_upto, taken_at) VALUES",
-        [(stream, generation, list(keep), list(keep.values()), datetime.now(UTC))],
+        [
+            (
+                position.stream,
+                position.generation,
+                list(position.keep),
+                list(position.keep.values()),
+                datetime.now(UTC),
+            )
+        ],
     )
-    return Position(stream, generation, keep, before.frontier)
 
 
 def insert_ledger_rows(client: Client, rows: list[LedgerRow]) -> None:

@@ -9,6 +9,14 @@ from include.contracts import Contract
 from include.settings import Settings
 from include.topics.offsets import FETCH_OPTIONS
 
+# Set for each query start. A long run must not gather what nobody reads, and a query that cannot be
+# stopped must not hold up the end of a fenced driver.
+QUERY_CONF = {
+    "spark.sql.streaming.numRecentProgressUpdates": "5",
+    "spark.sql.streaming.minBatchesToRetain": "10",
+    "spark.sql.streaming.stopTimeout": "10s",
+}
+
 
 class BatchOffsetsError(RuntimeError):
     """Spark's offset log of a batch does not hold what was expected."""

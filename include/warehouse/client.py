@@ -7,7 +7,9 @@ from clickhouse_driver import Client
 from include.settings import Settings, get_settings
 
 
-def connect(settings: Settings | None = None, database: str | None = None) -> Client:
+def connect(
+    settings: Settings | None = None, database: str | None = None, answer_seconds: int = 300
+) -> Client:
     """Return a client on the platform's database; it connects at the first query. Not for use by two threads.
 
     Raises, at the first query:
@@ -23,7 +25,7 @@ def connect(settings: Settings | None = None, database: str | None = None) -> Cl
         database=settings.clickhouse_database if database is None else database,
         client_name="platform",
         connect_timeout=5,
-        send_receive_timeout=300,
+        send_receive_timeout=answer_seconds,
         compression="lz4",
         tcp_keepalive=True,
     )

@@ -12,8 +12,11 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
+from include.settings import Settings
 from include.streaming.commit import ledger_rows, write_batch
 from include.streaming.ledger import LedgerRow, batch_id, read_commit_state, take_over
+from include.warehouse.client import connect
+from tests.broken import CuttingProxy
 from tests.helpers import KAFKA_MS, Record, ad_events, encoded, folded, served_truth
 
 CONTRACT = ad_events()
@@ -97,6 +100,62 @@ def test_an_empty_range_is_committed_with_a_ledger_row_alone(clickhouse: Client)
     write_batch(clickhouse, CONTRACT, batch_id(1, 0), {}, rows)
     state = read_commit_state(clickhouse, "ad_events")
     assert (state.frontier, state.rows[0].non_records, served(clickhouse)) == ({0: 3}, 3, {})
+
+
+@pytest.mark.parametrize("sent_bytes", [0, 400, 3_000])
+def test_a_connection_that_breaks_in_mid_insert_costs_nothing(
+    warehouse: Settings, clickhouse: Client, sent_bytes: int
+) -> None:
+    records = [
+        Record(encoded(country="US", timestamp=f"2025-12-16T{i % 2:02}:{i % 60:02}:00"), 0, i)
+        if i % 3
+        else Record(bytes(f"{{{i * 7_919}", "ascii") * 20, 0, i)
+        for i in range(600)
+    ]
+    take_over(clickhouse, "ad_events", 1)
+    batch = prepared(records, batch_id(1, 0))
+    with CuttingProxy(warehouse.clickhouse_port, sent_bytes, times=5) as proxy:
+        client = connect(warehouse.model_copy(update={"clickhouse_port": proxy.port}))
+        write_batch(client, CONTRACT, *batch)
+        client.disconnect()
+    assert proxy.cuts == 5, "the connection was not broken: nothing was tested"
+    assert served(clickhouse) == served_truth(records)
+    assert read_commit_state(clickhouse, "ad_events").rows == batch[2]
+    assert clickhouse.execute("SELECT count() FROM dead_letters FINAL") == [(200,)]
+
+
+def test_a_batch_is_given_up_between_attempts_when_its_driver_was_fenced(
+    warehouse: Settings, clickhouse: Client
+) -> None:
+    take_over(clickhouse, "ad_events", 1)
+
+    def fenced(message: str) -> None:
+        raise LookupError(message)
+
+    with CuttingProxy(warehouse.clickhouse_port, 400, times=10**6) as proxy:
+        client = connect(warehouse.model_copy(update={"clickhouse_port": proxy.port}))
+        with pytest.raises(LookupError, match="waits for ClickHouse"):
+            write_batch(client, CONTRACT, *prepared(sample(0, 200), batch_id(1, 0)), between=fenced)
+        client.disconnect()
+    assert read_commit_state(clickhouse, "ad_events").rows == []
+
+
+def test_the_crash_points_lie_between_the_inserts_that_they_name(clickhouse: Client) -> None:
+    take_over(clickhouse, "ad_events", 1)
+    seen: dict[str, tuple[int, ...]] = {}
+
+    def note(point: str) -> None:
+        tables = ("ad_events_delta", "dead_letters", "ledger")
+        seen[point] = tuple(
+            bool(clickhouse.execute(f"SELECT count() FROM {table}")[0][0]) for table in tables
+        )
+
+    write_batch(clickhouse, CONTRACT, *prepared(sample(0, 20), batch_id(1, 0)), crash=note)
+    assert seen == {
+        "mid_deltas": (True, False, False),
+        "before_ledger": (True, True, False),
+        "after_ledger": (True, True, True),
+    }
 
 
 def test_money_is_exact_over_many_rows(clickhouse: Client) -> None:

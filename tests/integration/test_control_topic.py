@@ -12,7 +12,15 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from include.settings import Settings
 from include.streaming import control
-from include.streaming.control import ControlLog, ControlTopicError, claim, draw_seal, newest_claim
+from include.streaming.control import (
+    NOBODY,
+    Claim,
+    ControlLog,
+    ControlTopicError,
+    claim,
+    draw_seal,
+    newest_claim,
+)
 from tests.helpers import eventually
 
 HOUR = datetime(2025, 12, 16, 2, tzinfo=UTC)
@@ -37,6 +45,17 @@ def test_the_newest_claim_is_of_its_own_stream_and_0_where_there_is_none(control
     first, second = claim(control_topic, "a"), claim(control_topic, "b")
     assert (newest_claim(control_topic, "a"), newest_claim(control_topic, "b")) == (first, second)
     assert newest_claim(control_topic, "c") == 0
+
+
+def test_a_claim_names_its_owner(control_topic: Settings) -> None:
+    log = ControlLog(control_topic)
+    try:
+        assert log.newest("a") == NOBODY
+        claim(control_topic, "a", "first")
+        second = claim(control_topic, "a", "second")
+        assert log.newest("a") == Claim(second, "second")
+    finally:
+        log.close()
 
 
 def test_seal_numbers_do_not_fence_and_are_never_drawn_twice(control_topic: Settings) -> None:

@@ -13,7 +13,10 @@ from include.streaming.ledger import (
     LedgerRow,
     batch_id,
     insert_ledger_rows,
+    plan_takeover,
     read_commit_state,
+    record_takeover,
+    refuse_recreated,
     take_over,
 )
 
@@ -107,6 +110,27 @@ def test_a_generation_that_is_not_above_the_known_ones_is_refused(
     with pytest.raises(GenerationError, match=f"claimed generation {generation}, but generation 5"):
         take_over(clickhouse, STREAM, generation)
     assert read_commit_state(clickhouse, STREAM).generation == 5
+
+
+def test_a_takeover_whose_answer_was_lost_is_recorded_again_and_not_refused(clickhouse: Client) -> None:
+    take_over(clickhouse, STREAM, 3)
+    insert_ledger_rows(clickhouse, [row(3, 0, 0, 10)])
+    planned = plan_takeover(clickhouse, STREAM, 5)
+    record_takeover(clickhouse, planned)
+    insert_ledger_rows(clickhouse, [row(3, 1, 10, 20)])
+    record_takeover(clickhouse, planned)
+    state = read_commit_state(clickhouse, STREAM)
+    assert (state.generation, state.keep, state.frontier) == (5, planned.keep, {0: 10})
+    with pytest.raises(GenerationError):
+        plan_takeover(clickhouse, STREAM, 5)
+
+
+def test_a_ledger_above_the_control_topic_is_refused_before_a_claim(clickhouse: Client) -> None:
+    refuse_recreated(clickhouse, STREAM, 0)
+    take_over(clickhouse, STREAM, 5)
+    refuse_recreated(clickhouse, STREAM, 5)
+    with pytest.raises(GenerationError, match="generation 5 is in the ledger"):
+        refuse_recreated(clickhouse, STREAM, 4)
 
 
 def test_a_void_ledger_row_of_a_higher_generation_also_refuses(clickhouse: Client) -> None:

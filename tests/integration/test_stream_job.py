@@ -2,165 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from clickhouse_driver import Client
 from confluent_kafka import Producer
-from pyspark.sql import SparkSession
 
-from include.contracts import Contract
-from include.settings import PROJECT_ROOT, Settings
-from include.spark.submission import connector_jars
 from include.streaming.commit import write_batch
-from include.streaming.driver import StreamDriver
-from include.streaming.heartbeat import Heartbeat, Vitals
-from include.streaming.ledger import CommitState, read_commit_state
-from include.warehouse.client import connect
-from tests.conftest import platform_environment
-from tests.helpers import Record, ad_events, encoded, eventually, served_truth
-
-LIMIT_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    jars = connector_jars(Settings(spark_jars=platform_environment()["PLATFORM_SPARK_JARS"]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        session = (
-            SparkSession.builder.master("local[2]")
-            .appName("test-stream")
-            .config("spark.jars", jars)
-            .config("spark.executorEnv.PYTHONPATH", str(PROJECT_ROOT))
-            .config("spark.ui.enabled", "false")
-            .config("spark.sql.session.timeZone", "Asia/Kathmandu")
-            .config("spark.sql.shuffle.partitions", "2")
-            .getOrCreate()
-        )
-        yield session
-        session.stop()
-
-
-@dataclass
-class Job:
-    """A topic with all that was sent to it, and the drivers that were started on it."""
-
-    spark: SparkSession
-    settings: Settings
-    contract: Contract
-    client: Client
-    sent: list[Record] = field(default_factory=list)
-    ends: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(4), 0))
-    drivers: list[StreamDriver] = field(default_factory=list)
-
-    def start(self, max_offsets: int = 10_000, trigger_seconds: float = 0.2) -> StreamDriver:
-        driver = StreamDriver(
-            self.spark.newSession(),  # query names are unique in a session
-            self.settings,
-            self.contract,
-            Vitals(self.contract.stream, self.contract.topic.name),
-            start="earliest",
-            trigger_seconds=trigger_seconds,
-            max_offsets=max_offsets,
-        )
-        self.drivers.append(driver)
-        driver.start()
-        eventually(
-            lambda: driver.vitals.state != "starting", f"the driver runs ({driver.vitals})", LIMIT_SECONDS
-        )
-        assert driver.vitals.state == "running", driver.vitals
-        return driver
-
-    def send(
-        self, *values: bytes | None, producer: Producer | None = None, partition: int | None = None
-    ) -> None:
-        """Send the values, partition by partition in turn, and note where they went."""
-        own = producer or Producer({"bootstrap.servers": self.settings.kafka_bootstrap_servers})
-        now = int(time.time() * 1000)
-
-        def note(value: bytes | None, error: object, place: tuple[int, int, int]) -> None:
-            assert error is None, error
-            self.sent.append(Record(value, *place))
-            self.ends[place[0]] = max(self.ends[place[0]], place[1] + 1)
-
-        for i, value in enumerate(values):
-            own.produce(
-                self.contract.topic.name,
-                value,
-                partition=i % 4 if partition is None else partition,
-                timestamp=now,
-                on_delivery=lambda error, message, value=value: note(
-                    value, error, (message.partition(), message.offset(), now)
-                ),
-            )
-        assert own.flush(30) == 0
-
-    def state(self) -> CommitState:
-        return read_commit_state(self.client, self.contract.stream)
-
-    def await_commit(self) -> CommitState:
-        """Wait until everything that was sent is in the ledger."""
-
-        def reached() -> bool:
-            frontier = self.state().frontier
-            return all(frontier.get(p, 0) >= end for p, end in self.ends.items())
-
-        eventually(reached, f"the ledger reached {self.ends} (drivers: {[d.vitals for d in self.drivers]})")
-        return self.state()
-
-    def assert_exact(self) -> None:
-        """Served figures equal those of what was sent; the ledger is contiguous and balances."""
-        rows = self.client.execute(
-            "SELECT window_start, event_type, country, ad_format, event_count, total_revenue FROM ad_events_aggregated"
-        )
-        served = {tuple(row[:4]): (row[4], int(row[5] * 1_000_000)) for row in rows}
-        expected = served_truth(self.sent)
-        assert served == expected, (
-            f"\n  served   {sorted(served.items())}\n  expected {sorted(expected.items())}"
-        )
-        at = dict.fromkeys(range(4), 0)
-        for row in self.state().rows:
-            assert row.start_offset == at[row.partition], f"hole or overlap at {at} before {row}"
-            at[row.partition] = row.end_offset
-            offsets = row.end_offset - row.lost_to
-            assert offsets == row.accepted + row.rejected + row.non_records, f"does not balance: {row}"
-
-
-@pytest.fixture
-def job(spark: SparkSession, control_topic: Settings, kafka_topic: str, tmp_path: Path) -> Iterator[Job]:
-    contract = ad_events()
-    contract = contract.model_copy(update={"topic": contract.topic.model_copy(update={"name": kafka_topic})})
-    settings = control_topic.model_copy(update={"scratch_dir": tmp_path})
-    client = connect(settings)
-    found = Job(spark, settings, contract, client)
-    yield found
-    for driver in found.drivers:
-        driver.vitals.stop.set()
-    for driver in found.drivers:
-        driver.join(LIMIT_SECONDS)
-        assert not driver.is_alive(), f"the driver did not end: {driver.vitals}"
-    client.disconnect()
-
-
-def clicks(count: int) -> list[bytes | None]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return [
-        encoded(
-            event_id=uuid.uuid4().hex, timestamp=now, country=("US", "DE")[i % 2], revenue=(i % 90 + 1) / 1e4
-        )
-        for i in range(count)
-    ]
-
-
-def ended(driver: StreamDriver) -> Callable[[], bool]:
-    return lambda: not driver.is_alive()
+from include.streaming.heartbeat import Heartbeat
+from tests.helpers import encoded, eventually
+from tests.streams import LIMIT_SECONDS, Job, clicks, ended
 
 
 def test_records_are_committed_once_and_exactly_whatever_they_hold(job: Job) -> None:
@@ -239,11 +90,11 @@ def test_a_driver_with_a_backlog_stops_after_the_batch_in_hand(job: Job) -> None
 
 
 def test_writing_a_committed_batch_again_changes_nothing(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(*arguments: object) -> None:
-        write_batch(*arguments)  # type: ignore[arg-type]
-        write_batch(*arguments)  # type: ignore[arg-type]
+    def twice(*arguments: object, **options: object) -> None:
+        write_batch(*arguments, **options)  # type: ignore[arg-type]
+        write_batch(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("include.streaming.driver.write_batch", twice)
+    monkeypatch.setattr("include.streaming.query.write_batch", twice)
     job.send(*clicks(200), b"{")
     job.start(max_offsets=80)
     job.await_commit()
@@ -256,15 +107,15 @@ def test_a_driver_that_fails_after_its_writes_takes_itself_over_and_doubles_noth
 ) -> None:
     failures = ["before", "after"]
 
-    def failing(*arguments: object) -> None:
+    def failing(*arguments: object, **options: object) -> None:
         when = failures.pop() if failures else "never"
         if when == "before":
             raise RuntimeError("a batch that fails before its writes")
-        write_batch(*arguments)  # type: ignore[arg-type]
+        write_batch(*arguments, **options)  # type: ignore[arg-type]
         if when == "after":
             raise RuntimeError("a batch that fails after its commit")
 
-    monkeypatch.setattr("include.streaming.driver.write_batch", failing)
+    monkeypatch.setattr("include.streaming.query.write_batch", failing)
     monkeypatch.setattr("include.streaming.driver.RESTART_SECONDS", 0.1)
     job.send(*clicks(200))
     driver = job.start(max_offsets=80)

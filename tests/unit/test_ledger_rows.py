@@ -10,8 +10,9 @@ import pytest
 import tenacity.nap
 from clickhouse_driver import errors
 
-from include.streaming.commit import ExpiredWhileReadingError, insist, ledger_rows, passes_with_time
+from include.streaming.commit import ExpiredWhileReadingError, ledger_rows
 from include.streaming.ledger import GENERATION_BITS, CommitState, GenerationError, LedgerRow, batch_id
+from include.streaming.waiting import insist, passes_with_time
 from tests.helpers import KAFKA_MS, Record, ad_events, encoded, folded
 
 HOUR = datetime(2025, 12, 16, 2, tzinfo=UTC)
