@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     artifacts_dir: Path = Field(
         PROJECT_ROOT / ".local" / "artifacts", description="Folder for Data Docs and reports."
     )
+    notifiers: str = Field(
+        "[]",
+        description='Who is told of incidents: JSON list of {"class": an Airflow notifier, "arguments": {...}}.',
+    )
     allow_inject_drift: bool = Field(
         False, description="Whether the inject_drift DAG may damage served data. Never on in production."
     )

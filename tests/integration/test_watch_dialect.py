@@ -1,0 +1,87 @@
+"""The watch's and the incidents' SQL on a current ClickHouse: statements and their results on chdb."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from chdb import session as chdb_session
+from clickhouse_driver.util.escape import escape_params
+
+from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from tests.helpers import ad_events
+
+BATCH = 1 << 40 | 1
+HOUR = 1_765_850_400
+
+
+class Engine:
+    """chdb with the tables of the migrations and of ad_events."""
+
+    def __init__(self) -> None:
+        self.session = chdb_session.Session()
+        self.session.query("CREATE DATABASE watch ENGINE = Memory")
+        self.session.query("USE watch")
+        for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
+            for statement in split_statements(path.read_text(encoding="utf-8")):
+                self.session.query(statement)
+        self.session.query(read_sql("cubes/delta.sql.j2", cube=ad_events().cubes[0]))
+
+    def ask(self, path: str, values: dict[str, Any], **identifiers: object) -> list[list[Any]]:
+        statement = read_sql(path, **identifiers) % escape_params(values, None)
+        answer = str(self.session.query(statement, "JSONCompactEachRow"))
+        return [json.loads(line) for line in answer.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    made = Engine()
+    yield made
+    made.session.close()
+
+
+def test_an_incident_is_found_with_who_told_it_until_it_is_closed(engine: Engine) -> None:
+    for at, event, notifier in ((1, "opened", ""), (2, "told", "n"), (3, "closed", "")):
+        engine.session.query(
+            f"INSERT INTO incidents VALUES ('k', 1, {at}, '{event}', '{notifier}', 's', 'critical', 't', 'm')"
+        )
+        (row,) = engine.ask("alerts/incident.sql", {"key": "k"})
+        assert row[1:5] == ["s", "critical", "t", "m"]
+        assert (row[5], int(row[6])) == ([] if event == "opened" else ["n"], int(event == "closed"))
+        assert engine.ask("alerts/open_keys.sql", {}) == ([] if event == "closed" else [["k"]])
+
+
+def test_recent_batches_and_delta_counts_agree(engine: Engine) -> None:
+    engine.session.query(
+        "INSERT INTO ledger (stream, batch, partition, hours, hour_events, committed_at) "
+        f"VALUES ('ad_events', {BATCH}, 0, [toDateTime({HOUR}, 'UTC')], [3], now()), "
+        f"('ad_events', {BATCH}, 1, [toDateTime({HOUR}, 'UTC')], [4], now())"
+    )
+    engine.session.query(
+        "INSERT INTO ad_events_delta (window_start, event_type, country, ad_format, batch, event_count) "
+        f"SELECT toDateTime({HOUR + 60}, 'UTC'), 'click', 'US', 'banner', {BATCH}, 7"
+    )
+    (ledger,) = engine.ask("watch/recent_batches.sql", {"stream": "ad_events", "since": 1})
+    cube = ad_events().cubes[0]
+    bounds = {"begin": HOUR, "end": HOUR + 3600, "hours": (HOUR,), "low": BATCH, "high": BATCH}
+    (served,) = engine.ask("watch/delta_counts.sql.j2", bounds, cube=cube, measure=cube.measures[0])
+    assert [int(x) for x in ledger] == [int(x) for x in served] == [BATCH, HOUR, 7]
+    (commit,) = engine.ask("watch/last_commit.sql", {"stream": "ad_events", "lowest": BATCH})
+    assert int(commit[0]) > HOUR
+
+
+def test_heartbeats_orders_and_checks_are_read_as_on_the_server(engine: Engine) -> None:
+    engine.session.query(
+        "INSERT INTO heartbeats VALUES ('s', 10, '1970-01-01', 'l', 0, 'starting', 0, 0, ''), "
+        "('s', 20, '1970-01-01', 'l', 4, 'starting', 0, 0, ''), ('s', 30, '1970-01-01', 'l', 4, 'running', 0, 0, ''), "
+        "('s', 40, '1970-01-01', 'l', 4, 'running', 0, 9, '')"
+    )
+    found = engine.ask("watch/heartbeats.sql", {"stream": "s", "since": 0, "day": "1970-01-01"})
+    assert [[int(x) for x in row] for row in found] == [[0, 10, 0, 0, 10], [4, 20, 30, 30, 40]]
+    assert [[int(x) for x in row] for row in engine.ask("watch/last_launch.sql", {"stream": "s"})] == [[0]]
+    past = {"stream": "s", "since": 0, "day": "1970-01-01"}
+    assert engine.ask("watch/history.sql", past) == []
+    assert [[int(x) for x in row] for row in engine.ask("watch/gave_up.sql", past)] == [[0]]
+    assert int(engine.ask("watch/uptime.sql", {})[0][0]) >= 0
