@@ -1,0 +1,2 @@
+{#- Old results of quality checks. -#}
+checked_at < toDateTime(%(cutoff)s, 'UTC')

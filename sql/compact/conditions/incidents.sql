@@ -1,0 +1,2 @@
+{#- All rows of given incidents. -#}
+has(%(incidents)s, concat(toString(opened_at), ' ', key))

@@ -1,0 +1,2 @@
+{#- Rows of a cube's expired hours. -#}
+window_start < toDateTime(%(before)s, 'UTC')

@@ -1,0 +1,439 @@
+"""compact_warehouse on a real ClickHouse: what goes, what stays, and that readers see nothing of it."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from clickhouse_driver import Client
+
+from include.compact import expire as expiring
+from include.compact.carried import Carried, carried_totals
+from include.compact.run import Outcome, compact_warehouse
+from include.compact.seals import compact, plan_compaction
+from include.contracts import load_contract
+from include.reconcile.chain import chain_faults
+from include.reconcile.compare import digest_of
+from include.reconcile.ranges import by_partition
+from include.settings import Settings
+from include.streaming.ledger import (
+    LedgerRow,
+    batch_id,
+    insert_ledger_rows,
+    read_commit_state,
+    take_over,
+)
+from include.warehouse.client import connect
+from tests.helpers import eventually
+
+STREAM = "ad_events"
+CONTRACT = load_contract(STREAM)
+NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+HOUR = datetime(2026, 2, 28, 5, tzinfo=UTC)
+WINDOWS = 6
+SERVED = (
+    "SELECT window_start, country, sum(event_count), sum(total_revenue), min(status) FROM ad_events_aggregated "
+    "GROUP BY window_start, country ORDER BY window_start, country"
+)
+
+
+def delta(client: Client, hour: datetime, batch: int, events: int = 2, country: str = "US") -> None:
+    rows = [
+        (hour + timedelta(minutes=n), "click", country, "banner", batch, events, 100 + n)
+        for n in range(WINDOWS)
+    ]
+    client.execute("INSERT INTO ad_events_delta VALUES", rows)
+
+
+def sealed(client: Client, hour: datetime, frontier: int, seal: int, events: int) -> None:
+    rows = [
+        (hour + timedelta(minutes=n), "click", "US", "banner", frontier, seal, events, events, 500, 500)
+        for n in range(WINDOWS)
+    ]
+    client.execute("INSERT INTO ad_events_sealed VALUES", rows)
+
+
+def certified(client: Client, hour: datetime, frontier: int, seal: int, events: int = 4) -> None:
+    sealed(client, hour, frontier, seal, events)
+    digest = digest_of(client, CONTRACT, hour, frontier, seal)
+    client.execute(
+        "INSERT INTO certificates (stream, hour, frontier, seal, verdict, digest, certified_at) VALUES",
+        [(STREAM, hour, frontier, seal, "PROVED", digest, hour + timedelta(hours=2))],
+    )
+
+
+def ledger(
+    client: Client, batch: int, start: int, end: int, hours: list[datetime], partition: int = 0
+) -> None:
+    """Commit a batch of end - start events, in equal shares of the hours, when the last of these was over."""
+    share = (end - start) // len(hours)
+    at = max(hours) + timedelta(minutes=30)
+    ms = int(at.timestamp() * 1000)
+    row = LedgerRow(STREAM, batch, partition, start, start, end, end - start, 0, 0, 0, hours, [share] * len(hours),
+                    [start] * len(hours), [end - 1] * len(hours), ms, ms, 1)  # fmt: skip
+    insert_ledger_rows(client, [row])
+    client.execute(
+        "INSERT INTO ledger SELECT stream, batch, partition, start_offset, lost_to, end_offset, accepted, rejected, late, "
+        "non_records, hours, hour_events, hour_first, hour_last, kafka_time_min, kafka_time_max, contract_version, "
+        "toDateTime(%(at)s, 'UTC') FROM ledger WHERE batch = %(batch)s AND partition = %(partition)s",
+        {"at": int(at.timestamp()), "batch": batch, "partition": partition},
+    )
+
+
+def count(client: Client, table: str, condition: str = "1", values: dict[str, object] | None = None) -> int:
+    return int(client.execute(f"SELECT count() FROM {table} FINAL WHERE {condition}", values or {})[0][0])
+
+
+def run(settings: Settings, now: datetime = NOW, dry_run: bool = False) -> Outcome:
+    return compact_warehouse(settings, [STREAM], dry_run=dry_run, now=now)
+
+
+@pytest.fixture
+def platform(warehouse: Settings, clickhouse: Client) -> Settings:
+    """Generation 1 with three batches; HOUR is sealed twice at batch 1, and batch 2 came after; HOUR + 1 is open."""
+    take_over(clickhouse, STREAM, 1)
+    for number in range(3):
+        ledger(clickhouse, batch_id(1, number), number * 100, number * 100 + 100, [HOUR])
+        delta(clickhouse, HOUR, batch_id(1, number))
+    delta(clickhouse, HOUR + timedelta(hours=1), batch_id(1, 0))
+    certified(clickhouse, HOUR, batch_id(1, 0), 11, events=2)
+    certified(clickhouse, HOUR, batch_id(1, 1), 12, events=4)
+    return warehouse.model_copy(update={"grace_seconds": 0.0})
+
+
+def test_what_the_seal_in_force_includes_goes_and_what_is_served_stays(
+    platform: Settings, clickhouse: Client
+) -> None:
+    before = clickhouse.execute(SERVED)
+    outcome = run(platform)
+    assert outcome.compacted == {"ad_events_sealed": WINDOWS, "ad_events_delta": 2 * WINDOWS}
+    assert clickhouse.execute(SERVED) == before
+    assert count(clickhouse, "ad_events_sealed", "seal = 11") == 0
+    assert count(clickhouse, "ad_events_sealed", "seal = 12") == WINDOWS
+    in_hour = "toStartOfHour(window_start) = %(hour)s"
+    assert clickhouse.execute(
+        f"SELECT DISTINCT batch FROM ad_events_delta WHERE {in_hour}", {"hour": HOUR}
+    ) == [(batch_id(1, 2),)]
+
+
+def test_what_is_not_certified_stays(platform: Settings, clickhouse: Client) -> None:
+    run(platform, now=NOW + timedelta(days=1000))
+    values = {"hour": HOUR + timedelta(hours=1)}
+    assert count(clickhouse, "ad_events_delta", "window_start >= %(hour)s", values) == WINDOWS
+    assert count(clickhouse, "ledger") == 3
+
+
+def test_a_second_run_and_a_dry_run_drop_nothing(platform: Settings, clickhouse: Client) -> None:
+    said = run(platform, dry_run=True)
+    assert count(clickhouse, "ad_events_delta") == 4 * WINDOWS
+    done = run(platform)
+    assert (said.compacted, said.expired) == (done.compacted, done.expired)
+    assert run(platform).rows == 0
+
+
+def test_a_seal_that_is_being_written_stays(platform: Settings, clickhouse: Client) -> None:
+    sealed(clickhouse, HOUR, batch_id(1, 1), 13, 4)
+    sealed(clickhouse, HOUR, batch_id(1, 2), 9, 6)
+    sealed(clickhouse, HOUR + timedelta(hours=1), batch_id(1, 0), 14, 2)
+    run(platform)
+    assert clickhouse.execute("SELECT seal, count() FROM ad_events_sealed GROUP BY seal ORDER BY seal") == [
+        (9, WINDOWS),
+        (12, WINDOWS),
+        (13, WINDOWS),
+        (14, WINDOWS),
+    ]
+
+
+def test_a_delta_that_lands_between_plan_and_mutation_stays(platform: Settings) -> None:
+    clickhouse = connect(platform)
+    compaction = plan_compaction(clickhouse, CONTRACT, NOW)
+    delta(clickhouse, HOUR, batch_id(1, 3), country="KR")
+    before = clickhouse.execute(SERVED)
+    compact(clickhouse, compaction)
+    assert count(clickhouse, "ad_events_delta", "country = 'KR'") == WINDOWS
+    assert clickhouse.execute(SERVED) == before
+
+
+def test_the_grace_is_waited_and_a_certificate_that_comes_meanwhile_is_not_acted_upon(
+    platform: Settings, clickhouse: Client
+) -> None:
+    waiting = platform.model_copy(update={"grace_seconds": 2.0})
+    worker = threading.Thread(target=run, args=(waiting,))
+    worker.start()
+    certified(clickhouse, HOUR, batch_id(1, 2), 20, events=6)
+    assert count(clickhouse, "ad_events_sealed", "seal = 11") == WINDOWS, "dropped before the grace was over"
+    worker.join(30)
+    left = clickhouse.execute("SELECT DISTINCT seal FROM ad_events_sealed ORDER BY seal")
+    assert left in ([(12,), (20,)], [(20,)]), left
+    assert (20,) in left
+    run(platform)
+    assert clickhouse.execute("SELECT DISTINCT seal FROM ad_events_sealed") == [(20,)]
+
+
+def test_nothing_goes_beside_a_damaged_seal(platform: Settings, clickhouse: Client) -> None:
+    clickhouse.execute(
+        "INSERT INTO ad_events_sealed VALUES",
+        [(HOUR, "click", "FR", "banner", batch_id(1, 1), 12, 1, 1, 1, 1)],
+    )
+    outcome = run(platform)
+    assert outcome.rows == 0
+    assert outcome.kept == [
+        "ad_events 2026-02-28T05: its sealed rows are not those that were certified: run reconcile_hour for it"
+    ]
+    assert count(clickhouse, "ad_events_sealed", "seal = 11") == WINDOWS
+
+
+def test_a_batch_that_a_takeover_left_out_goes_when_it_is_old(platform: Settings, clickhouse: Client) -> None:
+    delta(clickhouse, HOUR, batch_id(1, 7), country="DE")
+    take_over(clickhouse, STREAM, 2)
+    delta(clickhouse, HOUR, batch_id(2, 0), country="JP")
+    run(platform)
+    assert count(clickhouse, "ad_events_delta", "country = 'DE'") == WINDOWS
+    run(platform, now=NOW + timedelta(days=31))
+    assert count(clickhouse, "ad_events_delta", "country = 'DE'") == 0
+    assert count(clickhouse, "ad_events_delta", "country = 'JP'") == WINDOWS
+    assert count(clickhouse, "ad_events_delta", "batch = %(b)s", {"b": batch_id(1, 2)}) == WINDOWS
+
+
+def test_two_runs_at_once_do_no_harm(platform: Settings, clickhouse: Client) -> None:
+    before = clickhouse.execute(SERVED)
+    workers = [threading.Thread(target=run, args=(platform,)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert clickhouse.execute(SERVED) == before
+    assert count(clickhouse, "ad_events_sealed") == WINDOWS
+
+
+class Reader:
+    """Polls the view's total from a connection of its own; every answer that was not expected is kept."""
+
+    def __init__(self, settings: Settings, expected: int) -> None:
+        self._settings, self._expected = settings, expected
+        self._stop = threading.Event()
+        self.polls, self.wrong = 0, list[int]()
+        self._thread = threading.Thread(target=self._poll)
+
+    def _poll(self) -> None:
+        client = connect(self._settings)
+        while not self._stop.is_set():
+            total = client.execute("SELECT sum(event_count) FROM ad_events_aggregated")[0][0]
+            self.polls += 1
+            if total != self._expected:
+                self.wrong.append(total)
+        client.disconnect()
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+
+@pytest.fixture
+def many_hours(platform: Settings, clickhouse: Client) -> Settings:
+    """Twenty further hours of three days, each with deltas and two seals whose figures are equal."""
+    for number in range(20):
+        hour = HOUR - timedelta(hours=3 * number + 3)
+        delta(clickhouse, hour, batch_id(1, 0), events=4)
+        certified(clickhouse, hour, batch_id(1, 0), 100 + number)
+        certified(clickhouse, hour, batch_id(1, 1), 200 + number)
+    return platform
+
+
+def test_a_reader_that_polls_through_compactions_sees_no_half(
+    many_hours: Settings, clickhouse: Client
+) -> None:
+    expected = 20 * 4 * WINDOWS + (4 + 2 + 2) * WINDOWS
+    with Reader(many_hours, expected) as reader:
+        eventually(lambda: reader.polls > 2, "the reader has begun", 30)
+        for number in range(20):
+            run(many_hours)
+            hour = HOUR - timedelta(hours=3 * number + 3)
+            sealed(clickhouse, hour, batch_id(1, 1), 300 + number, 4)
+            certified(clickhouse, hour, batch_id(1, 1), 300 + number)
+        run(many_hours)
+    assert reader.wrong == [], (
+        f"{len(reader.wrong)} of {reader.polls} answers: {reader.wrong[:5]} instead of {expected}"
+    )
+    assert reader.polls > 20
+    assert count(clickhouse, "ad_events_sealed") == 21 * WINDOWS
+
+
+OLD = NOW.replace(minute=0) - timedelta(days=401)
+
+
+@pytest.fixture
+def old_hours(warehouse: Settings, clickhouse: Client) -> Settings:
+    """Ten old hours, all certified, and one of yesterday; a batch for each, in two partitions."""
+    take_over(clickhouse, STREAM, 1)
+    for number, hour in enumerate([*(OLD + timedelta(hours=n) for n in range(10)), HOUR]):
+        for partition in (0, 1):
+            ledger(
+                clickhouse, batch_id(1, number), number * 10, number * 10 + 10, [hour], partition=partition
+            )
+        delta(clickhouse, hour, batch_id(1, number))
+        certified(clickhouse, hour, batch_id(1, 10), 50 + number, events=2)
+        for table in ("verdicts", "balances", "differences", "amendments"):
+            clickhouse.execute(f"INSERT INTO {table} (stream, hour) VALUES", [(STREAM, hour)])
+    return warehouse.model_copy(update={"grace_seconds": 0.0})
+
+
+def test_old_certified_hours_expire_and_the_ledger_still_chains(
+    old_hours: Settings, clickhouse: Client
+) -> None:
+    outcome = run(old_hours)
+    assert outcome.expired == {
+        "ledger": 20, "certificates": 10, "ad_events_sealed": 10 * WINDOWS,
+        "verdicts": 10, "differences": 10, "balances": 10, "amendments": 10,
+    }  # fmt: skip
+    assert clickhouse.execute("SELECT DISTINCT hour FROM certificates") == [(HOUR,)]
+    state = read_commit_state(clickhouse, STREAM)
+    assert chain_faults(by_partition(state.rows), state.keep) == []
+    assert state.frontier == {0: 110, 1: 110}
+    assert carried_totals(clickhouse, STREAM) == dict.fromkeys((0, 1), Carried(100, 100, 0, 100))
+    assert run(old_hours).rows == 0
+    assert carried_totals(clickhouse, STREAM) == dict.fromkeys((0, 1), Carried(100, 100, 0, 100))
+
+
+def test_totals_are_carried_on_when_more_expires(old_hours: Settings, clickhouse: Client) -> None:
+    run(old_hours, now=OLD + timedelta(days=400, hours=4))
+    assert carried_totals(clickhouse, STREAM)[0] == Carried(40, 40, 0, 40)
+    run(old_hours)
+    assert carried_totals(clickhouse, STREAM)[0] == Carried(100, 100, 0, 100)
+
+
+def test_an_hour_that_was_never_certified_keeps_itself_and_those_after_it(
+    old_hours: Settings, clickhouse: Client
+) -> None:
+    gap = OLD + timedelta(hours=3)
+    ledger(clickhouse, batch_id(1, 11), 110, 120, [HOUR])
+    clickhouse.execute("CREATE TABLE kept AS certificates")
+    clickhouse.execute("INSERT INTO kept SELECT * FROM certificates WHERE hour != %(hour)s", {"hour": gap})
+    clickhouse.execute("DROP TABLE certificates")
+    clickhouse.execute("RENAME TABLE kept TO certificates")
+    outcome = run(old_hours)
+    assert outcome.expired["certificates"] == 3
+    assert outcome.kept == [f"ad_events: older hours stay, since {gap:%Y-%m-%dT%H} was never certified"]
+    assert count(clickhouse, "ad_events_delta", "window_start >= %(h)s", {"h": gap}) == WINDOWS
+    assert count(clickhouse, "ledger") == 2 * 8 + 1
+
+
+def test_an_hour_with_events_after_its_certificate_stays(old_hours: Settings, clickhouse: Client) -> None:
+    late = OLD + timedelta(hours=2)
+    ledger(clickhouse, batch_id(1, 11), 110, 120, [late])
+    delta(clickhouse, late, batch_id(1, 11), events=1)
+    before = clickhouse.execute(SERVED)
+    outcome = run(old_hours)
+    assert outcome.expired["certificates"] == 2
+    assert [row for row in before if row[0] >= late] == clickhouse.execute(SERVED)
+
+
+def test_the_last_ledger_rows_stay_however_old(old_hours: Settings, clickhouse: Client) -> None:
+    clickhouse.execute(
+        "INSERT INTO certificates (stream, hour, frontier, seal, verdict) SELECT %(stream)s, "
+        "toDateTime(%(first)s + number * 3600, 'UTC'), %(frontier)s, 1, 'PROVED' FROM numbers(%(hours)s)",
+        {
+            "stream": STREAM,
+            "first": int(OLD.timestamp()) + 36_000,
+            "frontier": batch_id(1, 10),
+            "hours": (HOUR - OLD) // timedelta(hours=1) - 10,
+        },
+    )
+    outcome = run(old_hours, now=NOW + timedelta(days=500))
+    state = read_commit_state(clickhouse, STREAM)
+    assert state.frontier == {0: 110, 1: 110}
+    assert state.highest_batch == batch_id(1, 10)
+    assert outcome.kept == [
+        f"ad_events: older hours stay, since the last ledger rows of a partition list {HOUR:%Y-%m-%dT%H}"
+    ]
+    assert count(clickhouse, "takeovers") == 1
+
+
+@pytest.mark.parametrize("reached", range(4))
+def test_an_expiry_that_is_interrupted_is_taken_up(
+    old_hours: Settings, clickhouse: Client, monkeypatch: pytest.MonkeyPatch, reached: int
+) -> None:
+    real, calls = expiring.delete_rows, iter(range(100))
+
+    def interrupted(*args: object) -> None:
+        if next(calls) == reached:
+            raise KeyboardInterrupt
+        real(*args)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(expiring, "delete_rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(old_hours)
+    run(old_hours)
+    assert {table: count(clickhouse, table) for table in ("certificates", "ledger", "balances")} == {
+        "certificates": 1,
+        "ledger": 2,
+        "balances": 1,
+    }
+    assert count_plain(clickhouse, "verdicts") == 1
+    assert count(clickhouse, "ad_events_sealed") == WINDOWS
+    assert carried_totals(clickhouse, STREAM)[0] == Carried(100, 100, 0, 100)
+
+
+def test_a_reader_sees_old_hours_whole_or_not_at_all(old_hours: Settings) -> None:
+    client = connect(old_hours)
+    answers: set[tuple[datetime, int]] = set()
+    stop = threading.Event()
+
+    def poll() -> None:
+        while not stop.is_set():
+            answers.update(
+                client.execute(
+                    "SELECT toStartOfHour(window_start) AS hour, sum(event_count) FROM ad_events_aggregated GROUP BY hour"
+                )
+            )
+
+    reader = threading.Thread(target=poll)
+    reader.start()
+    eventually(lambda: len(answers) == 11, "the reader has seen every hour", 30)
+    run(old_hours)
+    stop.set()
+    reader.join(30)
+    client.disconnect()
+    assert {events for _, events in answers} == {2 * WINDOWS}
+
+
+def letter(hour: datetime, offset: int) -> tuple[object, ...]:
+    ms = int(hour.timestamp() * 1000) + 60_000
+    return (STREAM, 0, offset, batch_id(1, 0), ms, "schema", "", "{}", 2, "", 1, hour.date())
+
+
+def test_dead_letters_go_after_thirty_days_if_their_hour_is_certified(
+    platform: Settings, clickhouse: Client
+) -> None:
+    open_hour = HOUR + timedelta(hours=1)
+    clickhouse.execute("INSERT INTO dead_letters VALUES", [letter(HOUR, 1), letter(open_hour, 2)])
+    assert "dead_letters" not in run(platform, now=HOUR + timedelta(days=30)).expired
+    assert run(platform, now=HOUR + timedelta(days=31)).expired["dead_letters"] == 1
+    assert clickhouse.execute("SELECT record_offset FROM dead_letters") == [(2,)]
+
+
+@pytest.fixture
+def old_checks(clickhouse: Client) -> Client:
+    days = [NOW - timedelta(days=age) for age in (0, 29, 30, 31, 90)]
+    for day in days:
+        at = int(day.timestamp() * 1000)
+        clickhouse.execute("INSERT INTO heartbeats (stream, at, day) VALUES", [(STREAM, at, day.date())])
+        clickhouse.execute("INSERT INTO quality_checks (stream, checked_at) VALUES", [(STREAM, day)])
+    return clickhouse
+
+
+def test_heartbeats_and_checks_go_after_thirty_days(platform: Settings, old_checks: Client) -> None:
+    expired = run(platform).expired
+    assert (expired["heartbeats"], expired["quality_checks"]) == (2, 2)
+    assert count_plain(old_checks, "heartbeats") == 3
+    assert count_plain(old_checks, "quality_checks") == 3
+
+
+def count_plain(client: Client, table: str) -> int:
+    return int(client.execute(f"SELECT count() FROM {table}")[0][0])
