@@ -10,8 +10,9 @@ Running it twice: an hour that is certified and unchanged is skipped, unless it 
 again gives the same figures under a newer certificate.
 
 **Triage**: task `seal` shows one line for each hour with its verdict and the reason.
-- *DRIFTED*: served figures differ and repair was `never`, or the ledger has a hole or an overlap. The table
-  `differences` names each window; trigger again with repair `auto`.
+- *DRIFTED*: served figures differ, or the ledger has a gap or an overlap, and repair was `never`: trigger again with
+  repair `auto`. The table `differences` names each window, `ledger_repairs` what was mended in the ledger.
+- *changed before / right after it was certified*: somebody writes to sealed rows; find out who, then trigger again.
 - *UNPROVABLE*: raw records expired before they were read or proved. A certificate that exists stays in force.
 - *OPEN* is no failure: records of the hour are still being folded, or a driver is taking over; the next run takes it.
 - *was replaced … while run*: two runs judged one hour; trigger again.

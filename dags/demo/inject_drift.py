@@ -1,16 +1,19 @@
 """# Inject drift (demo and test only)
 
-Damages the served figures of one hour, so that anyone can watch `reconcile_hour` catch and repair
-it. Refused unless PLATFORM_ALLOW_INJECT_DRIFT is true. The raw log is never touched.
+Damages what is served of one hour, so that anyone can watch `reconcile_hour` catch and repair it.
+Refused unless PLATFORM_ALLOW_INJECT_DRIFT is true, and to users who may only view. No record of the
+raw log is ever touched: `late_event` and `duplicate_events` send records of their own.
 
-`lost_row` removes rows: of a sealed hour, exact rows under the certificate in force; of an open
-hour, deltas. The seed decides which.
+Each kind says what it does in the form. Those of single rows damage exact rows of a sealed hour and
+deltas of an open one; `lost_batch` and `doubled_batch` need an open hour. The seed decides which rows.
+A rejected record that became valid is no damage: see `replay_dead_letters`.
 
-Running it twice: each run removes further rows of what is still served.
+Running it twice: each run does further damage to what is still served.
 
 **Triage**
 - *not allowed*: set PLATFORM_ALLOW_INJECT_DRIFT=true, never in production.
-- *holds … rows*: the hour serves fewer rows than asked for, or none. Choose another hour or fewer rows.
+- *fewer than the … asked for*: the hour holds less than that, or nothing. Choose another hour or a smaller size.
+- *every valid batch id … is used*: choose an hour that is not sealed yet.
 - *mutation … not done*: ClickHouse is busy; its system.mutations tells why.
 """
 
@@ -23,20 +26,23 @@ from airflow.sdk import Param, dag, task
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.contracts import stream_names
+from include.reconcile.inject.kinds import KINDS
 from include.summary import log_summary
 
 STREAMS = stream_names()
 HOUR_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$"
+KIND_HELP = "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
 
 
 @task
 def inject(params: dict[str, Any]) -> dict[str, Any]:
-    from include.reconcile.inject import DriftNotAllowedError, inject_lost_row, parse_hour
+    from include.reconcile.inject.order import DriftNotAllowedError, parse_hour
+    from include.reconcile.inject.registry import inject_drift as do
     from include.settings import get_settings
 
-    chosen = {name: params[name] for name in ("stream", "rows", "seed")}
+    chosen = {name: params[name] for name in ("kind", "stream", "size", "seed")}
     try:
-        injection = inject_lost_row(get_settings(), hour=parse_hour(params["hour"]), **chosen)
+        injection = do(get_settings(), hour=parse_hour(params["hour"]), **chosen)
     except DriftNotAllowedError as error:
         raise AirflowFailException(str(error)) from error
     log_summary(f"{injection.kind} injected into {injection.table}", asdict(injection))
@@ -50,19 +56,17 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
     tags=["demo", "proof"],
     doc_md=__doc__,
     params={
-        "kind": Param("lost_row", enum=["lost_row"], type="string", title="Kind of damage"),
+        "kind": Param("lost_row", enum=list(KINDS), type="string", title="Kind of damage", description=KIND_HELP),
         "stream": Param(STREAMS[0] if STREAMS else "", enum=STREAMS, type="string", title="Stream"),
         "hour": Param(
-            "2026-01-01T00:00:00Z",
-            type="string",
-            pattern=HOUR_PATTERN,
-            title="Hour",
-            description="Its start, in UTC.",
+            "2026-01-01T00:00:00Z", type="string", pattern=HOUR_PATTERN, title="Hour", description="Its start, in UTC."
         ),
-        "rows": Param(3, type="integer", minimum=1, maximum=1_000, title="Rows to remove"),
+        "size": Param(
+            3, type="integer", minimum=1, maximum=1_000, title="Size", description="Rows, batches or records."
+        ),
         "seed": Param(1, type="integer", minimum=0, title="Seed", description="Decides which rows."),
     },
-)
+)  # fmt: skip
 def inject_drift() -> None:
     inject()
 

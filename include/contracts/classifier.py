@@ -2,7 +2,8 @@
 
 Shared on purpose by the fold and the recount for what neither can prove clean by its own
 means. A record is judged by its value and its Kafka timestamp alone, never by a clock.
-Of a repeated key every occurrence must be valid and the last counts.
+The exact rules, with what decides in cases that parsers disagree about, are in docs/contract.md;
+tests/integration/test_independence.py holds the fold and the recount to them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Event times as the contract writes them, one at a time.
 
-The form is YYYY-MM-DDTHH:MM:SS, with a blank instead of T if need be, up to six digits of a
-second, and Z or an offset of hours and minutes; UTC where there is none. Instants outside
+The form is YYYY-MM-DDTHH:MM:SS, with a blank instead of T if need be, one to six digits of a
+second after a point, and Z or an offset of hours and minutes below 24:00; UTC where there is none.
+Hours end at 23 and seconds at 59: neither 24:00:00 nor a leap second is a time. Instants outside
 1970 to 2105 are refused: ClickHouse's DateTime cannot hold their windows.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-ISO8601_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])?"
+HOUR_AND_MINUTE = r"([01][0-9]|2[0-3]):[0-5][0-9]"  # later versions of Python take hour 24
+DATE, SECOND = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-5][0-9](\.[0-9]{1,6})?"
+ISO8601_PATTERN = rf"{DATE}[T ]{HOUR_AND_MINUTE}:{SECOND}(Z|[+-]{HOUR_AND_MINUTE})?"
 ISO8601 = re.compile(ISO8601_PATTERN)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_US = 4_291_747_200_000_000  # 2106-01-01, below 2^32 seconds

@@ -75,6 +75,16 @@ def findings(read: SegmentRead) -> list[str]:
     return [f"{where}: {', '.join(wrong)}"] if wrong else []
 
 
+def vanished(reads: Sequence[SegmentRead]) -> list[str]:
+    """Return a sentence for each segment that delivers fewer records than the ledger counted in it."""
+    return [
+        f"partition {read.segment.range.partition}: {read.non_records - read.segment.non_records} of the records "
+        f"that the ledger counted in offsets {read.segment.range.start} to {read.segment.range.end} are gone"
+        for read in reads
+        if read.non_records > read.segment.non_records
+    ]
+
+
 def balances(hour: int, reads: Sequence[SegmentRead]) -> tuple[PartitionBalance, ...]:
     """Return the balance of an hour (epoch second) over the segments that it needs, by partition."""
     grouped: dict[int, list[SegmentRead]] = defaultdict(list)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
@@ -20,9 +20,10 @@ from include.reconcile.clean import with_clean_fields
 
 
 def classified(records: DataFrame, contract: Contract) -> DataFrame:
-    """Turn (value, kafka_us, ...) into (..., reason, time_us, <each field>); reason is null for an event.
+    """Turn (value, kafka_us, ...) into (..., clean, reason, time_us, field_<name>, ...).
 
-    kafka_us is the Kafka timestamp in epoch microseconds. `clean` says which way a record went.
+    kafka_us is the Kafka timestamp in epoch microseconds. `clean` says which way a record went; reason is
+    null for an event, time_us and the fields are null for a reject.
     """
     tested = with_clean_fields(records, contract)
     dirty = ~F.col("clean")
@@ -30,29 +31,35 @@ def classified(records: DataFrame, contract: Contract) -> DataFrame:
         "judged",
         _classifier_column(contract)(dirty, F.when(dirty, F.col("value")), F.when(dirty, F.col("kafka_us"))),
     )
-    names = ["time_us", *contract.fields]
+
+    def either(tested_name: str, judged_name: str) -> Column:
+        return F.when(F.col("clean"), F.col(tested_name)).otherwise(F.col(f"judged.{judged_name}"))
+
     return judged.select(
         *records.drop("value").columns,
         "clean",
         F.col("judged.reason").alias("reason"),
-        *(
-            F.coalesce(F.when(F.col("clean"), F.col(f"clean_{n}")), F.col(f"judged.f_{n}")).alias(n)
-            for n in names
-        ),
+        either("time_us", "time_us").alias("time_us"),
+        *(either(f"clean_{name}", f"field_{name}").alias(f"field_{name}") for name in contract.fields),
     )
 
 
 def _classifier_column(contract: Contract) -> Any:
-    names = ["time_us", *contract.fields]
-    numbers = {"time_us", *(name for name, rule in contract.fields.items() if rule.scale is not None)}
+    numbers = {
+        "time_us": True,
+        **{f"field_{n}": rule.scale is not None for n, rule in contract.fields.items()},
+    }
     result = StructType(
         [
             StructField("reason", StringType()),
-            *(StructField(f"f_{n}", LongType() if n in numbers else StringType()) for n in names),
+            *(StructField(name, LongType() if number else StringType()) for name, number in numbers.items()),
         ]
     )
     arrow = pa.struct(
-        [("reason", pa.string()), *((f"f_{n}", pa.int64() if n in numbers else pa.string()) for n in names)]
+        [
+            ("reason", pa.string()),
+            *((name, pa.int64() if number else pa.string()) for name, number in numbers.items()),
+        ]
     )
 
     @F.arrow_udf(result)  # type: ignore[untyped-decorator, unused-ignore]
@@ -67,8 +74,8 @@ def _classifier_column(contract: Contract) -> Any:
                 rows[index] = {"reason": outcome.reason}
             else:
                 rows[index] = {
-                    "f_time_us": outcome.time_us,
-                    **{f"f_{name}": item for name, item in outcome.values.items()},
+                    "time_us": outcome.time_us,
+                    **{f"field_{name}": item for name, item in outcome.values.items()},
                 }
         return pa.array(rows, arrow)
 

@@ -2,8 +2,12 @@
 
 It shares nothing with the streaming fold. A value passes only if it is valid UTF-8, one flat
 JSON object without escapes or brackets, without a repeated key, of the contract's JSON types, and
-within every bound. Without escapes a quoted name followed by a colon is a key, which is what makes the tests of types on the text sound. What does not pass is judged record by
-record by the contract's classifier, so a test that is too strict costs time and nothing else.
+within every bound. Without escapes a quoted name followed by a colon is a key, which is what makes
+the tests of types on the text sound. What does not pass is judged record by record by the
+contract's classifier, so a test that is too strict costs time and nothing else.
+
+Columns made of a contract's fields are called `clean_<field>`, so no field can take the name of
+another column.
 """
 
 from __future__ import annotations
@@ -18,7 +22,8 @@ from include.contracts import Contract
 ISO8601 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?\z"
 )
-FLAT_OBJECT = r"^\s*+\{[^{}\[\]\\]*+\}\s*+\z"
+# The parser does not look past the object, so what may follow it is JSON's own blanks and nothing else.
+FLAT_OBJECT = r"^[ \t\r\n]*+\{[^{}\[\]\\]*+\}[ \t\r\n]*+\z"
 LONGEST_VALUE = 65_536
 END_US = 4_291_747_200_000_000  # 2106-01-01: ClickHouse keeps times from 1970 up to that year
 
@@ -37,9 +42,9 @@ def _typed_alike(contract: Contract) -> list[Column]:
 
 
 def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
-    """Add `clean` (never null), `clean_time_us` and `clean_<field>` to (value, kafka_us, ...).
+    """Add `clean` (never null), `time_us` and `clean_<field>` to (value, kafka_us, ...).
 
-    Strings stay text; numbers become integers at their scale. Fields mean something only where `clean`.
+    Strings stay text; numbers become integers at their scale. They mean something only where `clean`.
     """
     text = F.col("value").cast("string")
     flat = (
@@ -60,8 +65,10 @@ def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
         }
     )
     moment = F.col(f"clean_{contract.event_time.field}")
+    zoned = moment.endswith("Z") | F.substring(moment, -6, 1).isin("+", "-")
+    in_utc = F.when(zoned, moment).otherwise(F.concat(moment, F.lit("Z")))
     parsed = parsed.withColumn(
-        "clean_time_us", F.when(moment.rlike(ISO8601), F.unix_micros(moment.try_cast("timestamp")))
+        "time_us", F.when(moment.rlike(ISO8601), F.unix_micros(in_utc.try_cast("timestamp")))
     )
     within = [F.col("object").isNotNull(), *_time_tests(contract), *_field_tests(contract)]
     numbers = {name: rule.scale for name, rule in contract.fields.items() if rule.scale is not None}
@@ -80,9 +87,9 @@ def _all(tests: list[Column]) -> Column:
 
 
 def _time_tests(contract: Contract) -> list[Column]:
-    ahead = F.col("clean_time_us") - F.col("kafka_us")
+    ahead = F.col("time_us") - F.col("kafka_us")
     return [
-        (F.col("clean_time_us") >= 0) & (F.col("clean_time_us") < F.lit(END_US)),
+        (F.col("time_us") >= 0) & (F.col("time_us") < F.lit(END_US)),
         ahead <= F.lit(contract.skew_seconds * 1_000_000),
         -ahead <= F.lit(contract.maximum_age_hours * 3_600_000_000),
     ]

@@ -62,6 +62,20 @@ def has_later_deltas(client: Client, contract: Contract, plan: HourPlan) -> bool
     )
 
 
+def count_measures(cube: Cube) -> list[str]:
+    """Return the cube's first measure of kind count, if it has one: it counts every event once."""
+    return [measure.name for measure in cube.measures if measure.kind == "count"][:1]
+
+
+def served_by_batch(client: Client, cube: Cube, plan: HourPlan) -> dict[int, int] | None:
+    """Return the events of an hour that each batch after the base serves, None where the cube counts none."""
+    names = count_measures(cube)
+    if not names:
+        return None
+    statement = read_sql("reconcile/served_by_batch.sql.j2", cube=cube, count=names[0])
+    return {batch: int(events) for batch, events in client.execute(statement, _parameters(plan))}
+
+
 def _parameters(plan: HourPlan) -> dict[str, object]:
     """Return what the comparing statements name; an hour without a certificate has the base (0, 0)."""
     base = plan.base or Certificate(0, 0, "")

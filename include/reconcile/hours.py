@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from include.reconcile.closing import closes_at
@@ -15,7 +15,8 @@ MOST_HOURS = 24
 @dataclass(frozen=True)
 class StreamHistory:
     """What is known of a stream's hours. later: hour -> highest valid batch among its deltas and ledger rows;
-    digests: (hour, frontier, seal) -> digest of the sealed rows, for hours at or past digests_from."""
+    digests: (hour, frontier, seal) -> digest of the sealed rows, for hours at or past digests_from;
+    mended: hour -> number of the last repair of ledger rows that list it."""
 
     first: datetime | None
     certificates: Mapping[datetime, Certificate]
@@ -23,6 +24,7 @@ class StreamHistory:
     digests: Mapping[tuple[datetime, int, int], str]
     digests_from: datetime
     last_verdicts: Mapping[datetime, str]
+    mended: Mapping[datetime, int] = field(default_factory=dict)
 
 
 def asked_hours(start: datetime, end: datetime) -> list[datetime]:
@@ -44,7 +46,7 @@ def needs_judgement(hour: datetime, history: StreamHistory) -> bool:
     certificate = history.certificates.get(hour)
     if certificate is None:
         return history.last_verdicts.get(hour) != UNPROVABLE
-    if history.later.get(hour, 0) > certificate.frontier:
+    if history.later.get(hour, 0) > certificate.frontier or history.mended.get(hour, 0) > certificate.seal:
         return True
     if hour < history.digests_from:
         return False

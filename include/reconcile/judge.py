@@ -6,8 +6,10 @@ rows are written and read back before this is asked, and DRIFTED where it is not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from include.reconcile.drifts import all_drifts, classified
 from include.reconcile.types import (
     DRIFTED,
     PROVED,
@@ -25,6 +27,7 @@ class Measured:
 
     as_they_came: recount against base and deltas. exact: recount against the base's sealed rows, None where
     there is no base or deltas came after it. base_digest: (certified, found), None where there is no base.
+    batches: (class of drift, sentence) of batches that are missing or doubled. counts: cube -> measure of kind count.
     """
 
     repair_allowed: bool
@@ -34,6 +37,8 @@ class Measured:
     exact: Differences | None
     base_digest: tuple[str, str] | None
     events_as_they_came: int
+    batches: tuple[tuple[str, str], ...] = ()
+    counts: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(measured: Measured) -> Judgement:
@@ -50,17 +55,21 @@ def judge(measured: Measured) -> Judgement:
         reasons.append(
             f"{measured.events_as_they_came} events of this hour were read, its ranges hold {balanced}"
         )
-    differences = _together(measured.as_they_came, measured.exact)
+    together = _together(measured.as_they_came, measured.exact)
+    differences = classified(together, measured.counts, measured.batches)
     if differences.total:
         reasons.append(
             f"served figures differ in {differences.total} cells: {differences.missing} missing, "
             f"{differences.excess} excess, {differences.mismatched} mismatched"
         )
+    reasons += [f"{kind}: {sentence}" for kind, sentence in measured.batches]
     if measured.base_digest is not None and measured.base_digest[0] != measured.base_digest[1]:
         reasons.append("the sealed rows are not those that were certified")
     if not reasons:
         return Judgement(PROVED, "equal at once")
-    return Judgement(REPAIRED if measured.repair_allowed else DRIFTED, "; ".join(reasons), differences)
+    drifts = all_drifts(measured.findings, measured.batches, differences)
+    verdict = REPAIRED if measured.repair_allowed else DRIFTED
+    return Judgement(verdict, "; ".join(reasons), differences, drifts)
 
 
 def _together(first: Differences, second: Differences | None) -> Differences:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from clickhouse_driver import Client
 
 from include.contracts import Contract, load_contract
 from include.reconcile import compare, store
+from include.reconcile.drifts import BatchEvidence, all_drifts, batch_drifts
 from include.reconcile.judge import Measured, judge
 from include.reconcile.types import (
+    AUTO,
     HOUR,
     CertificateChangedError,
+    Differences,
     HourPlan,
     Judgement,
     ReconcileError,
     Recounted,
+    as_utc,
 )
 from include.settings import Settings
+from include.streaming.ledger import read_commit_state
 from include.warehouse.client import connect
 
-AUTO = "auto"
 
-
-def judge_run(settings: Settings, run: str) -> dict[str, int]:
+def judge_run(
+    settings: Settings, run: str, load: Callable[[str], Contract] = load_contract
+) -> dict[str, int]:
     """Judge every hour of a run and return how many have each verdict. Running it again changes nothing.
 
     Raises:
@@ -33,7 +40,7 @@ def judge_run(settings: Settings, run: str) -> dict[str, int]:
     try:
         recounts = store.read_recounts(client, run)
         for plan in store.read_plans(client, run):
-            judgement = _judge_hour(client, plan, recounts.get((plan.stream, plan.hour)))
+            judgement = _judge_hour(client, load, plan, recounts.get((plan.stream, plan.hour)))
             store.write_judgement(client, plan, judgement)
             verdicts[judgement.verdict] = verdicts.get(judgement.verdict, 0) + 1
     finally:
@@ -41,9 +48,11 @@ def judge_run(settings: Settings, run: str) -> dict[str, int]:
     return verdicts
 
 
-def _judge_hour(client: Client, plan: HourPlan, recounted: Recounted | None) -> Judgement:
+def _judge_hour(
+    client: Client, load: Callable[[str], Contract], plan: HourPlan, recounted: Recounted | None
+) -> Judgement:
     if plan.verdict is not None:
-        return Judgement(plan.verdict, plan.reason)
+        return Judgement(plan.verdict, plan.reason, drifts=all_drifts(plan.findings, (), Differences()))
     if recounted is None:
         raise ReconcileError(
             f"{plan.stream} {plan.hour:%Y-%m-%dT%H} of run {plan.run} was not recounted: see task recount"
@@ -51,7 +60,7 @@ def _judge_hour(client: Client, plan: HourPlan, recounted: Recounted | None) -> 
     if recounted.verdict is not None:
         return Judgement(recounted.verdict, "; ".join(recounted.findings))
     require_same_base(client, plan)
-    return judge(_measured(client, load_contract(plan.stream), plan, recounted))
+    return judge(_measured(client, load(plan.stream), plan, recounted))
 
 
 def _measured(client: Client, contract: Contract, plan: HourPlan, recounted: Recounted) -> Measured:
@@ -62,15 +71,44 @@ def _measured(client: Client, contract: Contract, plan: HourPlan, recounted: Rec
         base_digest = (base.digest, compare.digest_of(client, contract, plan.hour, base.frontier, base.seal))
         if not compare.has_later_deltas(client, contract, plan):
             exact = compare.compare_exact(client, contract, plan)
+    as_they_came = compare.compare_as_they_came(client, contract, plan)
+    differs = as_they_came.total or (exact is not None and exact.total)
     return Measured(
         repair_allowed=plan.repair == AUTO,
         balances=recounted.balances,
-        findings=recounted.findings,
-        as_they_came=compare.compare_as_they_came(client, contract, plan),
+        findings=plan.findings + recounted.findings,
+        as_they_came=as_they_came,
         exact=exact,
         base_digest=base_digest,
         events_as_they_came=recounted.events_as_they_came,
+        batches=tuple(_batch_drifts(client, contract, plan)) if differs else (),
+        counts={cube.name: name for cube in contract.cubes for name in compare.count_measures(cube)},
     )
+
+
+def _batch_drifts(client: Client, contract: Contract, plan: HourPlan) -> list[tuple[str, str]]:
+    """Return the batches of an hour that are missing or doubled in any cube that counts events."""
+    listed: dict[int, int] = {}
+    base = plan.base.frontier if plan.base else 0
+    for row in read_commit_state(client, plan.stream).rows:
+        if base < row.batch <= plan.frontier:
+            events = sum(n for h, n in zip(row.hours, row.hour_events, strict=True) if as_utc(h) == plan.hour)
+            listed[row.batch] = listed.get(row.batch, 0) + events
+    found: dict[tuple[str, str], None] = {}
+    for cube in contract.cubes:
+        served = compare.served_by_batch(client, cube, plan)
+        if served is not None:
+            evidence = [
+                BatchEvidence(b, listed.get(b), served.get(b, 0)) for b in sorted(listed.keys() | served)
+            ]
+            found |= dict.fromkeys(batch_drifts(evidence))
+    return list(found)
+
+
+def certificate_in_force(client: Client, plan: HourPlan) -> tuple[int, int] | None:
+    """Return (frontier, seal) of the certificate of the plan's hour, None where it has none."""
+    found = store.certificates(client, plan.stream, plan.hour, plan.hour + HOUR).get(plan.hour)
+    return (found.frontier, found.seal) if found else None
 
 
 def require_same_base(client: Client, plan: HourPlan) -> None:
@@ -79,8 +117,7 @@ def require_same_base(client: Client, plan: HourPlan) -> None:
     Raises:
         CertificateChangedError: it is another.
     """
-    found = store.certificates(client, plan.stream, plan.hour, plan.hour + HOUR).get(plan.hour)
-    now = (found.frontier, found.seal) if found else None
+    now = certificate_in_force(client, plan)
     before = (plan.base.frontier, plan.base.seal) if plan.base else None
     if now not in (before, (plan.frontier, plan.seal)):
         raise CertificateChangedError(

@@ -174,10 +174,9 @@ def _with_winners(records: DataFrame, contract: Contract, hours: Sequence[int]) 
     if not contract.identity:
         return timed.withColumn("wins", F.lit(True))
     own = F.when(~F.col("wanted"), F.col("partition") * F.lit(2**48) + F.col("offset"))
-    spread = F.xxhash64("hour", *contract.identity, own)  # sorts by one number first, which is much faster
-    copies = Window.partitionBy(spread, "hour", *contract.identity, own).orderBy(
-        "kafka_us", "partition", "offset"
-    )
+    identity = [f"field_{name}" for name in contract.identity]
+    spread = F.xxhash64("hour", *identity, own)  # sorts by one number first, which is much faster
+    copies = Window.partitionBy(spread, "hour", *identity, own).orderBy("kafka_us", "partition", "offset")
     return timed.withColumn("wins", F.row_number().over(copies) == 1)
 
 
@@ -187,7 +186,7 @@ def _aggregate(events: DataFrame, contract: Contract, cube: Cube) -> DataFrame:
     keyed = events.withColumns(
         {
             "window": F.when(F.col("wanted"), window),
-            **{f"key_{name}": F.when(F.col("wanted"), F.col(name)) for name in cube.dimensions},
+            **{f"key_{name}": F.when(F.col("wanted"), F.col(f"field_{name}")) for name in cube.dimensions},
         }
     )
     figures = []
@@ -208,7 +207,7 @@ def _figure(contract: Contract, item: Measure, counts: Column) -> Column:
         return F.count_if(counts)
     if item.kind == "sum" and item.field is not None:
         kind = "long" if _fits_a_long(contract.fields[item.field]) else "decimal(38,0)"
-        return F.sum(F.when(counts, F.col(item.field)).otherwise(0).cast(kind))
+        return F.sum(F.when(counts, F.col(f"field_{item.field}")).otherwise(0).cast(kind))
     raise UnknownMeasureKindError(
         f"measure {item.name!r} is of kind {item.kind!r}, which the recount does not know"
     )

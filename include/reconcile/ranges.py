@@ -34,22 +34,6 @@ def by_partition(rows: Iterable[LedgerRow]) -> dict[int, list[LedgerRow]]:
     return {p: sorted(grouped[p], key=lambda r: (r.start_offset, r.end_offset)) for p in sorted(grouped)}
 
 
-def chain_faults(rows: dict[int, list[LedgerRow]]) -> list[str]:
-    """Return a sentence for each hole and overlap of the valid ledger."""
-    faults = []
-    for partition, ordered in rows.items():
-        for before, after in pairwise(ordered):
-            if after.start_offset == before.end_offset:
-                continue
-            kind = "hole" if after.start_offset > before.end_offset else "overlap"
-            low, high = sorted((before.end_offset, after.start_offset))
-            faults.append(
-                f"ledger {kind} in partition {partition}, offsets {low} to {high}, "
-                f"between batches {before.batch} and {after.batch}"
-            )
-    return faults
-
-
 def holds_hour(row: LedgerRow, hour: datetime, kafka_range: OffsetRange | None) -> bool:
     """Whether a row may hold records of the hour: by its event hours, its Kafka times, or Kafka's own index."""
     if any(as_utc(listed) == hour for listed in row.hours):

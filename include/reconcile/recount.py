@@ -17,6 +17,7 @@ from include.reconcile.ranges import join
 from include.reconcile.types import UNPROVABLE, HourPlan, OffsetRange, Recounted, epoch
 from include.settings import Settings
 from include.topics.offsets import Offsets
+from include.topics.policy import is_compacted
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,12 @@ def _recount_stream(
     for plan in plans:
         cells = [cell for cell in measured.cells if cell.hour == epoch(plan.hour)]
         counts = [count for count in measured.counts if count.hour == epoch(plan.hour)]
-        _record(client, contract, plan, cells, counts, [found[segment.range] for segment in plan.segments])
+        own = [found[segment.range] for segment in plan.segments]
+        vanished = balance.vanished(own)
+        if vanished and is_compacted(settings, contract.topic.name):
+            _record_gone(client, plan, "the topic is compacted; " + "; ".join(vanished))
+            continue
+        _record(client, contract, plan, cells, counts, own)
 
 
 def _gone(settings: Settings, contract: Contract, reads: list[OffsetRange]) -> str:

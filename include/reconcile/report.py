@@ -89,7 +89,8 @@ def table(lines: Sequence[HourLine]) -> str:
 def differing(lines: Sequence[HourLine]) -> list[str]:
     """Return a sentence for each of the first differing cells, by window and dimensions."""
     return [
-        f"{line.stream} {cell.window_start:%Y-%m-%d %H:%M} {cell.dimensions}: {cell.kind}, "
+        f"{line.stream} {cell.window_start:%Y-%m-%d %H:%M} {cell.dimensions}: {cell.kind}"
+        f"{f' ({cell.drift})' if cell.drift else ''}, "
         f"expected {cell.expected or 'nothing'}, served {cell.served or 'nothing'}"
         for line in lines
         for cell in line.cells

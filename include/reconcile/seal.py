@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
 from include.contracts import Contract, load_contract
 from include.reconcile import compare, store
-from include.reconcile.judging import require_same_base
+from include.reconcile.amend import amendments, record
+from include.reconcile.certificate import certificate_document, export_certificates
+from include.reconcile.judging import certificate_in_force, require_same_base
 from include.reconcile.report import HourLine
 from include.reconcile.types import (
     CERTIFYING,
-    Differences,
+    DRIFTED,
+    CertificateChangedError,
     HourPlan,
     Judgement,
-    ReconcileError,
     Recounted,
-    epoch,
 )
 from include.settings import Settings
 from include.warehouse.client import connect
@@ -29,14 +31,15 @@ from include.warehouse.client import connect
 log = logging.getLogger(__name__)
 
 
-def seal_run(settings: Settings, run: str) -> list[HourLine]:
+def seal_run(settings: Settings, run: str, load: Callable[[str], Contract] = load_contract) -> list[HourLine]:
     """Insert the certificates, verdicts and differences of a run; return one line an hour.
 
-    Running it again certifies what is left and doubles nothing.
+    Running it again certifies what is left and doubles nothing. An hour whose rows are not those that were read
+    back, before its certificate or right after, becomes DRIFTED. No certificate is taken back, since readers may
+    have used it; its digest no longer fits its rows, so the next run takes the hour up whatever else happens.
 
     Raises:
-        CertificateChangedError: another run certified an hour meanwhile; hours before it are certified.
-        ReconcileError: sealed rows are no longer what was read back.
+        CertificateChangedError: another run certified an hour meanwhile; all other hours are certified.
     """
     client = connect(settings)
     try:
@@ -48,16 +51,27 @@ def seal_run(settings: Settings, run: str) -> list[HourLine]:
             time.sleep(settings.grace_seconds)
         done = {tuple(row) for row in client.execute(read_verdicts(), {"run": run})}
         lines = []
+        certified: list[tuple[str, datetime]] = []
+        overtaken: list[CertificateChangedError] = []
         for plan in plans:
             key = (plan.stream, plan.hour)
             judgement, recounted = judgements[key], recounts.get(key)
-            if judgement.verdict in CERTIFYING and recounted is not None:
-                _certify(client, load_contract(plan.stream), plan, recounted, judgement)
+            try:
+                if judgement.verdict in CERTIFYING and recounted is not None:
+                    judgement = _certified(client, load(plan.stream), plan, recounted, judgement)
+            except CertificateChangedError as error:
+                overtaken.append(error)
+                continue
+            if judgement.verdict in CERTIFYING:
+                certified.append(key)
             if (plan.stream, plan.seal) not in done:
                 _publish_verdict(client, plan, judgement)
             lines.append(HourLine.of(plan, recounted, judgement))
+        export_certificates(settings, client, certified)
     finally:
         client.disconnect()
+    if overtaken:
+        raise overtaken[0]
     return lines
 
 
@@ -80,17 +94,41 @@ def read_verdicts() -> str:
     return "SELECT stream, seal FROM verdicts WHERE run = %(run)s"
 
 
-def _certify(
+def _certified(
+    client: Client, contract: Contract, plan: HourPlan, recounted: Recounted, judgement: Judgement
+) -> Judgement:
+    """Certify an hour and return its verdict, which is DRIFTED if its rows do not stay what they were."""
+    require_same_base(client, plan)
+    if certificate_in_force(client, plan) != (plan.frontier, plan.seal):
+        if _rows_changed(client, contract, plan, recounted):
+            return _withdrawn(client, plan, judgement, "before it was certified, so it is not certified")
+        _insert_certificate(client, contract, plan, recounted, judgement)
+    if _rows_changed(client, contract, plan, recounted):
+        return _withdrawn(client, plan, judgement, "right after it was certified")
+    return judgement
+
+
+def _rows_changed(client: Client, contract: Contract, plan: HourPlan, recounted: Recounted) -> bool:
+    return compare.digest_of(client, contract, plan.hour, plan.frontier, plan.seal) != recounted.digest
+
+
+def _withdrawn(client: Client, plan: HourPlan, judgement: Judgement, when: str) -> Judgement:
+    """Record that an hour is not proved after all."""
+    reason = (
+        f"the rows of seal {plan.seal} changed {when}; {judgement.verdict} is withdrawn: {judgement.reason}"
+    )
+    log.error("%s %s: %s", plan.stream, f"{plan.hour:%Y-%m-%dT%H}", reason)
+    withdrawn = replace(judgement, verdict=DRIFTED, reason=reason)
+    store.write_judgement(client, plan, withdrawn)
+    return withdrawn
+
+
+def _insert_certificate(
     client: Client, contract: Contract, plan: HourPlan, recounted: Recounted, judgement: Judgement
 ) -> None:
-    digest = compare.digest_of(client, contract, plan.hour, plan.frontier, plan.seal)
-    if digest != recounted.digest:
-        raise ReconcileError(
-            f"{plan.stream} {plan.hour:%Y-%m-%dT%H}: the rows of seal {plan.seal} changed after they were read back; "
-            "trigger reconcile_hour again for this hour"
-        )
-    require_same_base(client, plan)
-    document = certificate_document(plan, recounted, judgement, datetime.now(UTC))
+    previous = amendments(client, contract, plan)
+    record(client, plan, previous)
+    document = certificate_document(plan, recounted, judgement, datetime.now(UTC), previous)
     client.execute(
         "INSERT INTO certificates (stream, hour, frontier, seal, verdict, windows, cells, events, "
         "events_as_they_came, offsets, digest, document, certified_at) VALUES",
@@ -98,53 +136,10 @@ def _certify(
             (
                 *(plan.stream, plan.hour, plan.frontier, plan.seal, judgement.verdict),
                 *(recounted.windows, recounted.cells, recounted.events, recounted.events_as_they_came),
-                *(plan.offsets, digest, json.dumps(document, sort_keys=True), datetime.now(UTC)),
+                *(plan.offsets, recounted.digest, json.dumps(document, sort_keys=True), datetime.now(UTC)),
             )
         ],
     )
-
-
-def certificate_document(
-    plan: HourPlan, recounted: Recounted, judgement: Judgement, certified: datetime
-) -> dict[str, object]:
-    """Return the certificate as it is kept: all that is needed to run the proof again."""
-    differences = judgement.differences
-    return {
-        "stream": plan.stream,
-        "hour": f"{plan.hour:%Y-%m-%dT%H:%M:%SZ}",
-        "verdict": judgement.verdict,
-        "reason": judgement.reason,
-        "repaired_by": "reconcile_hour" if judgement.verdict != "PROVED" else None,
-        "certified_at": f"{certified:%Y-%m-%dT%H:%M:%SZ}",
-        "run": plan.run,
-        "contract_version": plan.contract_version,
-        "generation": plan.generation,
-        "frontier": plan.frontier,
-        "seal": plan.seal,
-        "base": asdict(plan.base) if plan.base else None,
-        "windows": recounted.windows,
-        "cells": recounted.cells,
-        "events": recounted.events,
-        "events_as_they_came": recounted.events_as_they_came,
-        "digest": recounted.digest,
-        "balance": [{**asdict(item), "rejected": item.rejected} for item in recounted.balances],
-        "differences": _counts(differences),
-        "run_again": {
-            "dag": "reconcile_hour",
-            "conf": {
-                "streams": [plan.stream],
-                "from_hour": f"{plan.hour:%Y-%m-%dT%H:%M:%SZ}",
-                "to_hour": f"{plan.hour:%Y-%m-%dT%H:%M:%SZ}",
-                "repair": "never",
-            },
-            "offset_ranges": [asdict(segment.range) for segment in plan.segments],
-            "epoch_hour": epoch(plan.hour),
-        },
-    }
-
-
-def _counts(differences: Differences) -> dict[str, int]:
-    return {name: getattr(differences, name) for name in ("missing", "excess", "mismatched")}
 
 
 def _publish_verdict(client: Client, plan: HourPlan, judgement: Judgement) -> None:
@@ -152,14 +147,19 @@ def _publish_verdict(client: Client, plan: HourPlan, judgement: Judgement) -> No
     rows = [
         (
             *(plan.stream, plan.hour, plan.seal, cell.cube, cell.window_start, cell.dimensions),
-            *(cell.kind, cell.expected, cell.served),
+            *(cell.kind, cell.expected, cell.served, cell.drift),
         )
         for cell in differences.cells
     ]
     if rows:
-        client.execute("INSERT INTO differences VALUES", rows)
+        client.execute(
+            "INSERT INTO differences (stream, hour, seal, cube, window_start, dimensions, class, expected, served, "
+            "drift) VALUES",
+            rows,
+        )
     client.execute(
-        "INSERT INTO verdicts VALUES",
+        "INSERT INTO verdicts (stream, hour, seal, verdict, reason, missing, excess, mismatched, run, judged_at, "
+        "drifts) VALUES",
         [
             (
                 *(plan.stream, plan.hour, plan.seal, judgement.verdict, judgement.reason),
@@ -169,6 +169,7 @@ def _publish_verdict(client: Client, plan: HourPlan, judgement: Judgement) -> No
                     differences.mismatched,
                     plan.run,
                     datetime.now(UTC),
+                    list(judgement.drifts),
                 ),
             )
         ],

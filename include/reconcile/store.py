@@ -107,7 +107,10 @@ def read_plans(client: Client, run: str) -> list[HourPlan]:
             for segment in found["segments"]
         )
         base = Certificate(**found["base"]) if found["base"] else None
-        plans.append(HourPlan(**{**found, "hour": hour, "base": base, "segments": segments}))
+        findings = tuple(found["findings"])
+        plans.append(
+            HourPlan(**{**found, "hour": hour, "base": base, "segments": segments, "findings": findings})
+        )
     return plans
 
 
@@ -132,5 +135,10 @@ def read_judgements(client: Client, run: str) -> dict[tuple[str, datetime], Judg
             Difference(**{**cell, "window_start": from_epoch(cell["window_start"])})
             for cell in differences["cells"]
         )
-        result[key] = Judgement(**{**found, "differences": Differences(**{**differences, "cells": cells})})
+        result[key] = Judgement(
+            found["verdict"],
+            found["reason"],
+            Differences(**{**differences, "cells": cells}),
+            tuple(found["drifts"]),
+        )
     return result

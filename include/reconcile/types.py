@@ -9,6 +9,7 @@ HOUR = timedelta(hours=1)
 PROVED, REPAIRED, DRIFTED, UNPROVABLE, OPEN = "PROVED", "REPAIRED", "DRIFTED", "UNPROVABLE", "OPEN"
 CERTIFYING = (PROVED, REPAIRED)
 FAILING = (DRIFTED, UNPROVABLE)
+AUTO = "auto"  # the repair mode that mends without asking
 MISSING, EXCESS, MISMATCHED = "missing", "excess", "mismatched"
 
 
@@ -72,7 +73,10 @@ class Certificate:
 
 @dataclass(frozen=True)
 class HourPlan:
-    """What is to be read for an hour, or the verdict that reading cannot change."""
+    """What is to be read for an hour, or the verdict that reading cannot change.
+
+    findings: what was wrong with the ledger for this hour, a sentence each.
+    """
 
     run: str
     stream: str
@@ -86,6 +90,7 @@ class HourPlan:
     segments: tuple[Segment, ...] = ()
     verdict: str | None = None
     reason: str = ""
+    findings: tuple[str, ...] = ()
 
     @property
     def offsets(self) -> int:
@@ -95,7 +100,10 @@ class HourPlan:
 
 @dataclass(frozen=True)
 class PartitionBalance:
-    """The balance of an hour in one partition; offsets = this_hour + other_hours + rejected + non_records."""
+    """The balance of an hour in one partition; offsets = this_hour + other_hours + rejected + non_records.
+
+    The recount and the ledger count non-records each on their own, and must come to the same.
+    """
 
     partition: int
     ranges: tuple[tuple[int, int], ...]
@@ -117,14 +125,18 @@ class PartitionBalance:
     def holds(self) -> bool:
         """Whether each offset has one class."""
         return (
-            self.non_records >= 0
+            self.non_records == self.ledger_non_records
+            and self.non_records >= 0
             and self.offsets == self.this_hour + self.other_hours + self.rejected + self.non_records
         )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A cell where expected and served figures differ; figures are "measure=integer …", empty when absent."""
+    """A cell where expected and served figures differ; figures are "measure=integer …", empty when absent.
+
+    drift is the class of damage where it can be told, else empty.
+    """
 
     cube: str
     window_start: datetime
@@ -132,6 +144,7 @@ class Difference:
     kind: str
     expected: str
     served: str
+    drift: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,8 +178,9 @@ class Recounted:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict of an hour and why."""
+    """The verdict of an hour and why; drifts are the classes of damage that were found."""
 
     verdict: str
     reason: str
     differences: Differences = field(default_factory=Differences)
+    drifts: tuple[str, ...] = ()

@@ -36,17 +36,8 @@ def build(control_topic: Settings, kafka_topic: str) -> Iterator[Build]:
         found.close()
 
 
-# The planner reads the certificate in force after the ledger and takes one beyond it for its base: the hour is then
-# called REPAIRED, though the figures stay right.
-NOT_REFUSED = pytest.mark.xfail(
-    reason="the planner does not refuse a base beyond its frontier", raises=AssertionError, strict=True
-)
 REPLAYED = [
-    pytest.param(
-        weakening,
-        id=f"without {weakening.without}",
-        marks=[NOT_REFUSED] if weakening.without.startswith("refusing a base") else [],
-    )
+    pytest.param(weakening, id=f"without {weakening.without}")
     for weakening in WEAKENINGS
     if not weakening.world.approvals
 ]

@@ -1,164 +1,38 @@
-"""The proof on real Kafka, Spark and ClickHouse: each kind of damage is done first, then caught and mended."""
+"""The proof on real Kafka, Spark and ClickHouse: what is proved, what keeps an hour open, what cannot be proved."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from clickhouse_driver import Client
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
-from include.contracts import Contract, load_contract
-from include.contracts.classifier import Classifier, Event
+from include.contracts import load_contract
 from include.reconcile.compare import digest_of
-from include.reconcile.judging import judge_run
-from include.reconcile.plan import make_plans
-from include.reconcile.recount import recount_run
-from include.reconcile.report import HourLine, HoursNotProvedError, require_no_failure
-from include.reconcile.seal import seal_run
+from include.reconcile.report import HoursNotProvedError, require_no_failure
 from include.reconcile.types import CertificateChangedError
 from include.settings import Settings
-from include.spark.submission import connector_jars
 from include.streaming.control import claim
-from include.streaming.ledger import LedgerRow, batch_id, insert_ledger_rows, take_over
-from tests.conftest import platform_environment
+from include.streaming.ledger import batch_id
+from tests.reconciling import HOUR, Stream, drop, event, hour_of_records, local_spark, only
 
-HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
-SERVED = (
-    "SELECT sum(event_count), toInt64(sum(total_revenue) * 1000000), min(status), max(status) "
-    "FROM ad_events_aggregated WHERE toStartOfHour(window_start) = %(hour)s"
+LEDGER = (
+    "SELECT batch, partition, start_offset, lost_to, end_offset, accepted, rejected, late, non_records, hours, "
+    "hour_events, hour_first, hour_last, kafka_time_min, kafka_time_max FROM ledger FINAL "
+    "WHERE bitAnd(batch, 1023) < 3 ORDER BY batch, partition"
 )
 
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    jars = connector_jars(Settings(spark_jars=platform_environment()["PLATFORM_SPARK_JARS"]))
-    session = (
-        SparkSession.builder.master("local[2]")
-        .appName("test-reconcile")
-        .config("spark.jars", jars)
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.driver.memory", "768m")
-        .getOrCreate()
-    )
-    yield session
-    session.stop()
-
-
-def event(number: int, moment: datetime, **changes: object) -> dict[str, object]:
-    clicked = number % 5 == 0
-    return {
-        "event_id": f"E{number}",
-        "timestamp": moment.strftime("%Y-%m-%dT%H:%M:%S.%f"),
-        "user_id": f"U{number % 7}",
-        "campaign_id": "C1",
-        "ad_format": ("banner", "interstitial", "rewarded_video")[number % 3],
-        "country": ("US", "KR", "DE")[number % 3],
-        "device": "iOS",
-        "event_type": "click" if clicked else "impression",
-        "revenue": round(0.01 + number % 10 / 1000, 4) if clicked else 0,
-        **changes,
-    }
-
-
-@dataclass
-class Stream:
-    """A stream with a topic of its own, and a driver that does what a driver must, in plain Python."""
-
-    settings: Settings
-    client: Client
-    contract: Contract
-    spark: SparkSession
-    generation: int = 0
-    batches: int = 0
-    sent: dict[int, list[tuple[bytes | None, int]]] = field(default_factory=lambda: {p: [] for p in range(4)})
-    folded: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(4), 0))
-
-    def start(self) -> None:
-        self.generation = claim(self.settings, "ad_events")
-        take_over(self.client, "ad_events", self.generation)
-
-    def send(self, records: list[tuple[bytes | None, datetime]]) -> None:
-        producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap_servers, "acks": "all"})
-        for index, (value, moment) in enumerate(records):
-            at = int(moment.timestamp() * 1000)
-            producer.produce(self.contract.topic.name, value, partition=index % 4, timestamp=at)
-            self.sent[index % 4].append((value, at))
-        assert producer.flush(30) == 0
-
-    def fold(self, reject_offset: tuple[int, int] | None = None) -> int:
-        """Fold all that was sent and not yet folded as one batch; return its id."""
-        batch = batch_id(self.generation, self.batches)
-        self.batches += 1
-        classifier, cube = Classifier(self.contract), self.contract.cubes[0]
-        cells: dict[tuple[object, ...], list[int]] = {}
-        rows = []
-        for partition, records in self.sent.items():
-            start = self.folded[partition]
-            hours: dict[datetime, list[int]] = {}
-            accepted = rejected = late = 0
-            for offset in range(start, len(records)):
-                value, at = records[offset]
-                outcome = classifier.classify(value, at)
-                if not isinstance(outcome, Event) or (partition, offset) == reject_offset:
-                    rejected += 1
-                    continue
-                accepted += 1
-                late += at * 1000 - outcome.time_us > self.contract.lateness_seconds * 1_000_000
-                seconds = outcome.time_us // 1_000_000
-                hours.setdefault(datetime.fromtimestamp(seconds - seconds % 3600, UTC), []).append(offset)
-                window = datetime.fromtimestamp(seconds - seconds % 60, UTC)
-                cell = cells.setdefault((window, *(outcome.values[name] for name in cube.dimensions)), [0, 0])
-                cell[0] += 1
-                cell[1] += int(outcome.values["revenue"])
-            times = [at for _, at in records[start:]] or [0]
-            listed = sorted(hours)
-            rows.append(
-                LedgerRow(
-                    *("ad_events", batch, partition, start, start, len(records), accepted, rejected, late, 0),
-                    hours=listed,
-                    hour_events=[len(hours[hour]) for hour in listed],
-                    hour_first=[hours[hour][0] for hour in listed],
-                    hour_last=[hours[hour][-1] for hour in listed],
-                    kafka_time_min=min(times),
-                    kafka_time_max=max(times),
-                    contract_version=1,
-                )
-            )
-            self.folded[partition] = len(records)
-        if cells:
-            self.client.execute(
-                "INSERT INTO ad_events_delta VALUES", [(*key, batch, *cell) for key, cell in cells.items()]
-            )
-        insert_ledger_rows(self.client, rows)
-        return batch
-
-    def reconcile(
-        self,
-        repair: str = "auto",
-        hour: datetime | None = HOUR,
-        before_judging: Callable[[], None] | None = None,
-    ) -> list[HourLine]:
-        def load(_: str) -> Contract:
-            return self.contract
-
-        run, _ = make_plans(self.settings, ["ad_events"], hour, hour, repair, load)
-        recount_run(self.spark, self.settings, run, load)
-        if before_judging:
-            before_judging()
-        judge_run(self.settings, run)
-        return seal_run(self.settings, run)
-
-    def served(self, hour: datetime = HOUR) -> tuple[object, ...]:
-        return tuple(self.client.execute(SERVED, {"hour": hour})[0])
+    with local_spark("test-reconcile") as session:
+        yield session
 
 
 @pytest.fixture
@@ -180,22 +54,6 @@ def stream(clickhouse: Client, control_topic: Settings, kafka_topic: str, spark:
     own.send([(json.dumps(event(n, later)).encode(), later) for n in range(5000, 5040)])
     own.fold()
     return own
-
-
-def hour_of_records(rng: random.Random) -> list[tuple[bytes | None, datetime]]:
-    records: list[tuple[bytes | None, datetime]] = []
-    for number in range(1000):
-        moment = HOUR + timedelta(seconds=rng.uniform(0, 3599))
-        records.append((json.dumps(event(number, moment)).encode(), moment))
-    copies = rng.sample(records, 10)
-    before = HOUR - timedelta(minutes=2)
-    wrong = [(json.dumps(event(n, HOUR, country="XX")).encode(), HOUR) for n in range(3000, 3003)]
-    return [(json.dumps(event(2000, before)).encode(), before), *records, *copies, *wrong]
-
-
-def only(lines: list[HourLine]) -> HourLine:
-    assert len(lines) == 1, f"expected one hour, got {lines}"
-    return lines[0]
 
 
 def test_an_undamaged_hour_is_proved_and_counts_each_identity_once(stream: Stream) -> None:
@@ -311,13 +169,45 @@ def test_a_record_that_the_fold_wrongly_rejected_is_a_mislabel(
     assert own.served()[0] == 8
 
 
-def test_a_hole_in_the_ledger_is_named(stream: Stream) -> None:
+NEXT = HOUR + timedelta(hours=1)
+
+
+def with_a_gap(stream: Stream) -> None:
+    """Lose the ledger rows of the second of three batches, whose events are all of NEXT."""
     stream.send([(json.dumps(event(9100 + n, HOUR)).encode(), HOUR) for n in range(4)])
     stream.fold()
     drop(stream, "ledger", f"batch = {batch_id(stream.generation, 1)}")
-    line = only(stream.reconcile())
+
+
+def test_a_gap_in_the_ledger_is_rebuilt_and_named_for_the_hours_it_holds(stream: Stream) -> None:
+    whole = stream.client.execute(LEDGER)
+    with_a_gap(stream)
+    assert stream.client.execute(LEDGER) != whole
+    reported = {line.hour: line for line in stream.reconcile(repair="never", until=NEXT)}
+    assert [line.verdict for line in reported.values()] == ["PROVED", "DRIFTED"]
+    assert stream.client.execute(LEDGER) != whole, "never mends nothing"
+    lines = stream.reconcile(until=NEXT)
+    assert [line.verdict for line in lines] == ["PROVED", "REPAIRED"]
+    assert "ledger gap in partition 0" in lines[1].reason
+    assert stream.client.execute(LEDGER) == whole, "rebuilt under the same id with the same figures"
+    assert only(stream.reconcile(hour=NEXT)).verdict == "PROVED"
+
+
+def test_a_gap_whose_raw_records_are_gone_is_a_lost_range(stream: Stream) -> None:
+    with_a_gap(stream)
+    admin = AdminClient({"bootstrap.servers": stream.settings.kafka_bootstrap_servers})
+    first = TopicPartition(stream.contract.topic.name, 1, 258)
+    admin.delete_records([first])[first].result(30)
+    line = only(stream.reconcile(hour=NEXT))
+    assert line.verdict == "UNPROVABLE"
+    assert "partition 1: offsets 254 to 258 had expired before they were read" in line.reason
+
+
+def test_where_a_stream_began_is_not_guessed(stream: Stream) -> None:
+    drop(stream, "ledger", f"batch = {batch_id(stream.generation, 0)}")
+    line = only(stream.reconcile(hour=NEXT))
     assert line.verdict == "DRIFTED"
-    assert "ledger hole in partition 0" in line.reason
+    assert "where it began is not known" in line.reason
 
 
 def test_a_claim_without_takeover_keeps_the_hour_open(stream: Stream) -> None:
@@ -377,11 +267,3 @@ def test_the_digest_is_the_same_on_this_server_as_on_the_current_one(clickhouse:
     assert digest == "ad_events=2-36115392920430034-18410619867446974764", (
         "as tests/unit/test_recount_sql.py has it"
     )
-
-
-def drop(stream: Stream, table: str, condition: str) -> None:
-    """Remove rows at once: on 18.16 a DELETE is a mutation that ends some time later."""
-    stream.client.execute(f"CREATE TABLE {table}_kept AS {table}")
-    stream.client.execute(f"INSERT INTO {table}_kept SELECT * FROM {table} WHERE NOT ({condition})")
-    stream.client.execute(f"DROP TABLE {table}")
-    stream.client.execute(f"RENAME TABLE {table}_kept TO {table}")

@@ -187,7 +187,7 @@ def compare(spark: SparkSession, values: list[bytes | None]) -> list[Row]:
             wanted = (None, expected.time_us, expected.values)
         else:
             wanted = (expected.reason, None, dict.fromkeys(CONTRACT.fields))
-        actual = (row["reason"], row["time_us"], {name: row[name] for name in CONTRACT.fields})
+        actual = (row["reason"], row["time_us"], {name: row[f"field_{name}"] for name in CONTRACT.fields})
         if actual != wanted:
             wrong.append(f"{value!r:.300}\n  expected {wanted}\n  actual   {actual}")
     assert not wrong, "\n".join(wrong)

@@ -84,3 +84,19 @@ def test_anything_that_disagrees_is_never_proved_and_says_why(damage: dict[str, 
 
 def test_an_empty_hour_is_proved_with_nothing() -> None:
     assert judge(Measured(True, (), (), Differences(), None, None, 0)).verdict == "PROVED"
+
+
+def test_a_judgement_names_the_classes_of_drift() -> None:
+    lost = replace(cell("missing"), served="")
+    measured = replace(
+        EQUAL,
+        findings=("ledger gap in partition 0, offsets 1 to 2",),
+        as_they_came=Differences(missing=1, cells=(lost,)),
+        batches=(("lost_batch", "batch 7 has 5 events and none is served"),),
+        counts={"ad_events": "event_count"},
+    )
+    judgement = judge(measured)
+    assert judgement.drifts == ("ledger_gap", "lost_batch")
+    assert judgement.differences.cells[0].drift == "lost_batch"
+    assert "lost_batch: batch 7 has 5 events and none is served" in judgement.reason
+    assert judge(EQUAL).drifts == ()

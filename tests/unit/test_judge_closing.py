@@ -64,6 +64,13 @@ def test_a_certified_hour_is_due_when_a_later_batch_or_other_rows_are_there() ->
     assert HOUR in due_hours(history(digests={(HOUR + ONE, 100, 2): "d"}), NOW, LATENESS)
 
 
+def test_a_certified_hour_is_due_when_its_ledger_rows_were_mended_since() -> None:
+    assert HOUR not in due_hours(history(mended={HOUR: 1}), NOW, LATENESS), (
+        "seal 1 has taken repair 1 into account"
+    )
+    assert HOUR in due_hours(history(mended={HOUR: 2}), NOW, LATENESS)
+
+
 def test_an_empty_certified_hour_without_rows_is_not_due() -> None:
     empty = history(certificates={HOUR: Certificate(100, 1, ""), HOUR + ONE: Certificate(100, 2, "d")})
     assert HOUR in due_hours(empty, NOW, LATENESS), "rows appeared in an hour that was certified empty"

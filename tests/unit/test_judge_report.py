@@ -12,14 +12,14 @@ PLAN = HourPlan("run", "ad_events", HOUR, 11, 1, 1 << 40, None, contract_version
 
 
 def line_with(cells: int) -> HourLine:
-    lost = Difference("ad_events", HOUR, "country=US", MISSING, "event_count=3 revenue=0", "")
+    lost = Difference("ad_events", HOUR, "country=US", MISSING, "event_count=3 revenue=0", "", "lost_row")
     found = Differences(missing=cells, cells=(lost,) * cells)
     return HourLine.of(PLAN, None, Judgement("REPAIRED", "served figures differ", found))
 
 
 def test_a_repair_names_window_dimensions_and_both_figures() -> None:
     assert differing([line_with(1)]) == [
-        "ad_events 2026-01-01 05:00 country=US: missing, expected event_count=3 revenue=0, served nothing"
+        "ad_events 2026-01-01 05:00 country=US: missing (lost_row), expected event_count=3 revenue=0, served nothing"
     ]
 
 

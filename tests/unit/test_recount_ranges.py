@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from include.reconcile.balance import balances, by_segment, findings
 from include.reconcile.measure import SegmentCount
-from include.reconcile.ranges import by_partition, chain_faults, holds_hour, hour_ranges, join, segments
+from include.reconcile.ranges import by_partition, holds_hour, hour_ranges, join, segments
 from include.reconcile.types import HOUR, OffsetRange, Segment, epoch
 from include.streaming.ledger import LedgerRow
 
@@ -63,17 +63,6 @@ def test_a_row_holds_an_hour_by_its_list_by_its_kafka_times_or_by_kafkas_index()
     assert not holds_hour(row(0, 10, [], (H_MS + 3_600_000, H_MS + 3_600_001)), H, None)
     assert holds_hour(row(0, 10, []), H, OffsetRange(0, 9, 20))
     assert not holds_hour(row(0, 10, []), H, OffsetRange(0, 10, 20))
-
-
-def test_holes_and_overlaps_are_named_with_their_batches() -> None:
-    assert chain_faults(by_partition([row(0, 10, [H]), row(10, 20, [H]), row(20, 20, [])])) == []
-    hole = chain_faults(by_partition([row(0, 10, [H]), row(15, 20, [H])]))
-    assert len(hole) == 1
-    assert "hole in partition 0, offsets 10 to 15" in hole[0]
-    assert (
-        "overlap in partition 0, offsets 8 to 10"
-        in chain_faults(by_partition([row(0, 10, [H]), row(8, 20, [H])]))[0]
-    )
 
 
 def test_reading_begins_after_what_expired() -> None:

@@ -1,0 +1,37 @@
+"""The balance fails when ledger and log disagree on non-records, and says when counted records are gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from include.reconcile.balance import SegmentRead, balances, findings, vanished
+from include.reconcile.types import OffsetRange, Segment
+
+HOUR = 1_765_846_800
+SEGMENT = Segment(
+    OffsetRange(3, 100, 120), accepted=12, rejected=3, late=0, non_records=5, hours={HOUR: 10, 0: 2}
+)
+READ = SegmentRead(SEGMENT, {HOUR: (10, 9), 0: (2, 2)}, 0, {}, {"schema": 3})
+
+
+def test_offsets_of_every_class_add_up_and_equal_the_ledger() -> None:
+    (balance,) = balances(HOUR, [READ])
+    assert balance.holds
+    assert findings(READ) == []
+    assert vanished([READ]) == []
+    assert (balance.offsets, balance.this_hour, balance.other_hours, balance.rejected) == (20, 10, 2, 3)
+    assert (balance.non_records, balance.ledger_non_records, balance.duplicates) == (5, 5, 1)
+
+
+def test_a_ledger_with_other_non_records_breaks_the_balance() -> None:
+    for said in (4, 6):
+        (balance,) = balances(HOUR, [replace(READ, segment=replace(SEGMENT, non_records=said))])
+        assert not balance.holds, f"5 non-records in the log, {said} in the ledger: {balance}"
+
+
+def test_fewer_records_than_the_ledger_counted_are_gone_and_more_are_not() -> None:
+    fewer = replace(READ, hours={HOUR: (8, 8), 0: (2, 2)})
+    assert vanished([READ, fewer]) == [
+        "partition 3: 2 of the records that the ledger counted in offsets 100 to 120 are gone"
+    ]
+    assert vanished([replace(READ, rejected={"schema": 4})]) == []
