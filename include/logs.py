@@ -13,5 +13,7 @@ def configure_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", force=True
     )
+    # Whoever connects says what failed, in one line and not in a traceback for each attempt.
+    logging.getLogger("clickhouse_driver.connection").setLevel(logging.CRITICAL)
     for noisy in ("py4j", "urllib3", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -75,7 +75,7 @@ def _observe(
     order, beat = last_order(client, stream), last_heartbeat(client, stream)
     past = history(client, stream, now - int(HISTORY_SECONDS * 1000))
     generations = _generations(client, stream, now - int(HEARTBEATS_SECONDS * 1000))
-    launched = int(client.execute(read_sql("watch/last_launch.sql"), {"stream": stream})[0][0])
+    ordered, unseen = client.execute(read_sql("watch/last_launch.sql"), {"stream": stream})[0]
     since = max(now - int(WINDOW_SECONDS * 1000), order.at if order else 0)
     frontiers = {partition: position.frontier.get(partition, 0) for partition in ends}
     lag = sum(max(0, end - frontiers[partition]) for partition, end in ends.items())
@@ -84,7 +84,7 @@ def _observe(
         stream=stream,
         at=now,
         order=order,
-        launched_at=launched,
+        launched_at=unseen,
         beat=beat,
         carriers=tuple(_carrier(client, driver, stream) for driver in cluster.drivers_of(stream)),
         applications=sum(stream in streams_of(name) for name in cluster.applications),
@@ -98,7 +98,7 @@ def _observe(
         generation_seconds=_seconds(now, generations.began),
         running_seconds=_seconds(now, generations.running),
         starting_seconds=_seconds(now, generations.unclaimed),
-        restarts=sum(at > max(commit, launched) for at in generations.starts),
+        restarts=sum(at > max(commit, ordered) for at in generations.starts),
         grace_seconds=_grace(client, now, past),
         slow_seconds=slow_seconds(now, past),
         relaunches=max(

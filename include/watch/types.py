@@ -50,8 +50,8 @@ class Mismatch:
 class Observation:
     """Everything that is seen of one stream at one moment; times are epoch milliseconds, durations seconds.
 
-    launched_at: the last launch that anyone ordered, 0 if none. unnamed_drivers: active drivers whose command line
-    cannot be read, for instance because their worker is gone. waiting_seconds: since when records wait without a
+    launched_at: the last launch ordered whose driver has not spoken yet, 0 if none. unnamed_drivers: active
+    drivers whose command line cannot be read, for instance because their worker is gone. waiting_seconds: since when records wait without a
     commit, None when nothing waits or lag is unknown. freshness_seconds: for how long, at least, a record has been in
     Kafka that the views do not show yet; 0 when nothing waits. generation_seconds and running_seconds: since the
     newest generation began and first said running. starting_seconds: since a driver that has no generation yet spoke

@@ -191,6 +191,19 @@ def test_restarts_are_the_generations_begun_since_the_last_commit_or_order(
     assert own_topic
 
 
+def test_a_launch_is_under_way_until_its_driver_has_spoken(
+    warehouse: Settings, clickhouse: Client, own_topic: Contract
+) -> None:
+    record(clickhouse, Order(stream=STREAM, kind="launch", by="launch_stream", launch="l1"))
+    (seen,) = observe(warehouse, clickhouse, [STREAM])
+    assert seen.launched_at > 0
+    beat(clickhouse, 1.0)
+    record(clickhouse, Order(stream=STREAM, kind="launch", by="launch_stream", launch="l1"))
+    (seen,) = observe(warehouse, clickhouse, [STREAM])
+    assert seen.launched_at == 0, "an order for a stream that was found running is no launch under way"
+    assert own_topic
+
+
 def test_an_idle_topic_waits_for_nothing(
     warehouse: Settings, clickhouse: Client, own_topic: Contract
 ) -> None:
