@@ -172,10 +172,12 @@ def served_truth(records: Iterable[Record]) -> dict[tuple[object, ...], tuple[in
     return {key: (totals[key], money[key]) for key in totals}
 
 
-def eventually(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def eventually(
+    condition: Callable[[], bool], what: str, seconds: float = 60.0, poll_seconds: float = 0.1
+) -> None:
     """Wait until the condition holds; after the limit fail and say what was awaited."""
     limit = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < limit, f"waited {seconds:.0f} s in vain until {what}"
-        pause.wait(0.1)
+        pause.wait(poll_seconds)

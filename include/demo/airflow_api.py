@@ -63,6 +63,10 @@ class AirflowApi:
             raise AirflowRunError(f"{dag} was refused: {answer.text[:1000]}")
         return str(answer.json()["dag_run_id"])
 
+    def set_paused(self, dag: str, paused: bool) -> None:
+        """Pause the schedule of a DAG, or let it go on."""
+        self._http.patch(f"/dags/{dag}", json={"is_paused": paused}).raise_for_status()
+
     def state(self, dag: str, run_id: str) -> str:
         """Return queued, running, success or failed."""
         return str(self._get(f"/dags/{dag}/dagRuns/{run_id}")["state"])

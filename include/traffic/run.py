@@ -14,18 +14,20 @@ from datetime import UTC, datetime, timedelta
 
 from include.contracts import load_contract
 from include.settings import Settings, get_settings
-from include.traffic import Traffic, generator_for
+from include.traffic import Generator, Traffic, generator_for
 from include.traffic.faults import Kind
 from include.traffic.plan import PlanError, TrafficPlan
 from include.traffic.schedule import Schedule, draw_schedule
 from include.traffic.send import Chunk, Sender
-from include.traffic.store import TrafficReport, store_account
+from include.traffic.store import Account, TrafficReport, store_accounts
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
 
 REPLAY_CHUNK = 20_000
 LIVE_CHUNK = 500
+# Records that fall due within it are sent together at its end: one wait for all, at most that late.
+PACE_US = 5_000
 # A live run is drawn before its first instant: half a second, and two microseconds a record.
 LEAD_US, LEAD_US_PER_RECORD = 500_000, 2
 
@@ -51,9 +53,24 @@ def generate(plan: TrafficPlan, topic: str | None = None, settings: Settings | N
     sender = Sender(settings.kafka_bootstrap_servers, topic or contract.topic.name)
     partitions = sender.count_partitions()
 
+    account = send_run(sender, generator, plan, _start_us(plan), partitions)
+    store_accounts(client, [account])
+    client.disconnect()
+    log.info("%s", summarize(account.report))
+    return account.report
+
+
+def send_run(
+    sender: Sender, generator: Generator, plan: TrafficPlan, start_us: int, partitions: int
+) -> Account:
+    """Draw and send one run that begins at `start_us` (epoch microseconds); return its account, not yet stored.
+
+    Raises:
+        DeliveryError: some records were not acknowledged.
+    """
     number = secrets.randbits(32)
     started_at = datetime.now(UTC)
-    schedule = draw_schedule(plan, _start_us(plan), partitions)
+    schedule = draw_schedule(plan, start_us, partitions)
     traffic = generator.draw(schedule, number, plan.seed)
     clock = time.monotonic()
     handed = sender.send(_chunks(plan, schedule, traffic))
@@ -78,10 +95,7 @@ def generate(plan: TrafficPlan, topic: str | None = None, settings: Settings | N
         parameters=plan.model_dump_json(),
     )
     sends = [ms for ms, taken in zip(handed, schedule.accepted.tolist(), strict=True) if taken]
-    store_account(client, report, truth, sends if plan.live else [])
-    client.disconnect()
-    log.info("%s", summarize(report))
-    return report
+    return Account(report, truth, sends if plan.live else [])
 
 
 def check_stretch(plan: TrafficPlan, retention_ms: int, now: datetime) -> None:
@@ -136,5 +150,5 @@ def _chunks(plan: TrafficPlan, schedule: Schedule, traffic: Traffic) -> Iterator
             values=traffic.values(part.start, part.stop),
             partitions=schedule.partition[part].tolist(),
             kafka_ms=kafka_ms[part].tolist(),
-            due_us=schedule.slot_us[part].tolist() if plan.live else None,
+            due_us=(-(-schedule.slot_us[part] // PACE_US) * PACE_US).tolist() if plan.live else None,
         )

@@ -45,8 +45,12 @@ class Chunk:
 class Sender:
     """An idempotent producer for one topic; every failed delivery is counted, the first is named."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
+    def __init__(
+        self, bootstrap_servers: str, topic: str, delivery_seconds: float = DELIVERY_SECONDS
+    ) -> None:
+        """`delivery_seconds` is how long the broker may be away before records count as failed."""
         self.topic = topic
+        self._patience = delivery_seconds
         self.failed = 0
         self.first_failure = ""
         self._servers = bootstrap_servers
@@ -58,7 +62,7 @@ class Sender:
                 "acks": "all",
                 "compression.type": "lz4",
                 "linger.ms": 5,
-                "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+                "delivery.timeout.ms": int(delivery_seconds * 1000),
                 "delivery.report.only.error": True,
                 "on_delivery": self._delivered,
             }
@@ -105,7 +109,7 @@ class Sender:
                     break
             if self.failed:
                 break
-        unacknowledged = self._producer.flush(DELIVERY_SECONDS + 5)
+        unacknowledged = self._producer.flush(self._patience + 5)
         if self.failed or unacknowledged:
             raise DeliveryError(
                 f"topic {self.topic}: of {len(handed):,} records {self.failed:,} failed and {unacknowledged:,} were "
@@ -114,7 +118,7 @@ class Sender:
         return handed
 
     def _produce(self, value: bytes, partition: int, kafka_ms: int) -> None:
-        deadline = time.monotonic() + DELIVERY_SECONDS
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 self._producer.produce(self.topic, value, partition=partition, timestamp=kafka_ms)
@@ -122,7 +126,7 @@ class Sender:
             except BufferError as error:
                 if time.monotonic() > deadline:
                     raise DeliveryError(
-                        f"topic {self.topic}: the producer's queue stayed full for {DELIVERY_SECONDS:g} s; "
+                        f"topic {self.topic}: the producer's queue stayed full for {self._patience:g} s; "
                         f"first failure: {self.first_failure or 'none reported'}"
                     ) from error
                 self._producer.poll(0.1)

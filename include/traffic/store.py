@@ -43,25 +43,33 @@ class TrafficReport:
         return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
 
 
-def store_account(
-    client: Client, report: TrafficReport, truth: Sequence[TruthRow], sent_at_ms: Sequence[int]
-) -> None:
-    """Write the account of one run; writing it twice changes nothing but for `sent_at_ms`.
+@dataclass(frozen=True)
+class Account:
+    """The whole account of one run: what it sent, its truth, and of a live run when each event was handed over."""
+
+    report: TrafficReport
+    truth: Sequence[TruthRow]
+    sent_at_ms: Sequence[int]
+
+
+def store_accounts(client: Client, accounts: Sequence[Account]) -> None:
+    """Write the accounts of some runs; writing them twice changes nothing but for `sent_at_ms`.
 
     Raises:
         clickhouse_driver.errors.Error: the server cannot be reached or lacks the tables.
     """
-    if sent_at_ms:
-        client.execute(
-            "INSERT INTO traffic_sends (run, stream, sent_at) VALUES",
-            [(report.run, report.stream, sent) for sent in sent_at_ms],
-        )
+    sends = [(a.report.run, a.report.stream, sent) for a in accounts for sent in a.sent_at_ms]
+    if sends:
+        client.execute("INSERT INTO traffic_sends (run, stream, sent_at) VALUES", sends)
     client.execute(
         "INSERT INTO traffic_truth (run, stream, cube, window_start, dimensions, once, came) VALUES",
         [
-            (report.run, report.stream, row.cube, row.window_start, row.dimensions, row.once, row.came)
-            for row in truth
+            (a.report.run, a.report.stream, row.cube, row.window_start, row.dimensions, row.once, row.came)
+            for a in accounts
+            for row in a.truth
         ],
     )
-    columns = {k: v for k, v in asdict(report).items() if k not in ("topic", "windows")}
-    client.execute(f"INSERT INTO traffic_runs ({', '.join(columns)}) VALUES", [tuple(columns.values())])
+    runs = [{k: v for k, v in asdict(a.report).items() if k not in ("topic", "windows")} for a in accounts]
+    client.execute(
+        f"INSERT INTO traffic_runs ({', '.join(runs[0])}) VALUES", [tuple(r.values()) for r in runs]
+    )

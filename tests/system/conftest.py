@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +16,19 @@ from include.demo.report import StreamBalance, stream_balance
 from include.demo.steps import Demo, DemoSize
 from include.demo.truth import Comparison, compare_with_truth
 from include.local.airflow import USER
+from include.local.damage import Damage
 from include.local.layout import HOST, Layout
 from include.local.secrets import load_secrets
 from include.settings import Settings, get_settings
+from include.spark.cluster import read_cluster
+from include.spark.progress import running_launches
 from include.streaming.ledger import read_position
 from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 from tests.conftest import platform_environment
+from tests.helpers import eventually
 
 STREAM = "ad_events"
-DRIVER_CLASS = "org.apache.spark.deploy.worker.DriverWrapper"
-
-
-def wait_until(what: str, met: Callable[[], bool], limit_seconds: float, poll_seconds: float = 0.25) -> None:
-    """Wait for a condition; fail naming it."""
-    since = time.monotonic()
-    while not met():
-        assert time.monotonic() - since < limit_seconds, f"waited {limit_seconds:.0f} s for {what}"
-        time.sleep(poll_seconds)
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,7 @@ class Platform:
     settings: Settings
     contract: Contract
     layout: Layout
+    damage: Damage
 
     def demo(self, size: DemoSize) -> Demo:
         """Return the demo's steps with this much traffic."""
@@ -62,9 +57,9 @@ class Platform:
         ends = Offsets(self.settings, self.contract.topic.name).ends()
         return sum(max(0, end - frontier.get(partition, 0)) for partition, end in ends.items())
 
-    def catch_up(self, limit_seconds: float = 180) -> None:
+    def catch_up(self, limit_seconds: float = 300) -> None:
         """Wait until every record in the topic is committed."""
-        wait_until("the stream to catch up", lambda: self.lag() == 0, limit_seconds, 1.0)
+        eventually(lambda: self.lag() == 0, "every record is committed", limit_seconds, 1.0)
 
     def balance(self) -> StreamBalance:
         """Return the stream's balance over its whole ledger."""
@@ -89,8 +84,16 @@ class Platform:
 
     def driver_processes(self) -> list[psutil.Process]:
         """Return the JVMs of streaming drivers on this machine that belong to this platform."""
-        marker = f"{self.layout.home}:"
-        return [process for process in psutil.process_iter() if _is_driver(process, marker)]
+        return [driver.jvm for driver in self.damage.drivers()]
+
+    def assert_one_driver(self, limit_seconds: float = 30) -> None:
+        """One driver carries the stream, for the master and as a process; others have left within the limit."""
+
+        def one() -> bool:
+            known = read_cluster(self.settings).drivers_of(STREAM)
+            return len(known) == len(self.driver_processes()) == 1
+
+        eventually(one, "one driver is left", limit_seconds, 1.0)
 
     def assert_nothing_differs(self) -> None:
         """Served figures equal what was sent, and every offset is explained."""
@@ -98,15 +101,6 @@ class Platform:
         assert comparison.compared > 0, "nothing is served"
         assert comparison.unequal == 0, "\n".join(comparison.examples)
         assert balance.unexplained == 0, balance
-
-
-def _is_driver(process: psutil.Process, marker: str) -> bool:
-    try:
-        return DRIVER_CLASS in process.cmdline() and process.environ().get("LOCAL_SERVICE", "").startswith(
-            marker
-        )
-    except psutil.Error:
-        return False
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +113,7 @@ def platform() -> Iterator[Platform]:
         layout = Layout()
         address = f"http://{HOST}:{layout.ports.airflow}"
         api = AirflowApi(address, USER, load_secrets(layout.secrets).airflow_password)
-        platform = Platform(api, get_settings(), load_contract(STREAM), layout)
+        platform = Platform(api, get_settings(), load_contract(STREAM), layout, Damage(layout))
         platform.demo(DemoSize()).prepare()
         yield platform
         get_settings.cache_clear()
@@ -127,8 +121,9 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture
 def streaming(platform: Platform) -> Platform:
-    """The platform with the streaming job running."""
-    platform.api.run("launch_stream", {"streams": [STREAM]})
+    """The platform with the streaming job running; launched through Airflow where it does not run."""
+    if not running_launches(platform.settings, [STREAM]):
+        platform.api.run("launch_stream", {"streams": [STREAM]})
     return platform
 
 
