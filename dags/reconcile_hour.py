@@ -3,13 +3,16 @@
 Proves that what is served equals the raw log. For each hour it recounts the raw records over
 explicit Kafka offsets, compares every window and dimension, repairs what differs, seals the hour
 and issues a certificate; each verified hour is then a partition of the asset `proved_<stream>`.
-Hourly it takes every closed hour that is not certified or has changed since, at most 24 a stream;
-trigger it to judge given hours again, whatever their state.
+Hourly it takes every closed hour that is not certified or has changed since, at most 24 a stream; an hour of more
+than a day is sealed again for late events once a day. Trigger it to judge one hour again, or to work through a range
+of up to 31 days: each run takes 24 hours of it and starts the next. A backfill's run judges the hour before its date.
 
-Running it twice: an hour that is certified and unchanged is skipped, unless it is named; judging it
+Repair `ask`: hours that differ wait for a person in `approve_repair`; all others are sealed at once.
+Running it twice: an hour that is certified and unchanged is skipped, unless *recount anyway*; judging it
 again gives the same figures under a newer certificate.
 
-**Triage**: task `seal` shows one line for each hour with its verdict and the reason.
+**Triage**: task `seal` shows one line for each hour with its verdict and the reason. People are told once of each
+hour that is DRIFTED, UNPROVABLE or still OPEN 2 hours after it could close; a repair done at once is no incident.
 - *DRIFTED*: served figures differ, or the ledger has a gap or an overlap, and repair was `never`: trigger again with
   repair `auto`. The table `differences` names each window, `ledger_repairs` what was mended in the ledger.
 - *changed before / right after it was certified*: somebody writes to sealed rows; find out who, then trigger again.
@@ -22,16 +25,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, Param, dag, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from include.alerts.notifier import IncidentNotifier
 from include.contracts import stream_names
 from include.reconcile import steps
+from include.reconcile.form import FORM
 from include.spark.recount import RecountOperator
 
-STREAMS = stream_names()
-PROVED = [Asset(f"proved_{stream}") for stream in STREAMS]
-HOUR = {"type": ["null", "string"], "format": "date-time"}
+PROVED = [Asset(f"proved_{stream}") for stream in stream_names()]
+PLANNED = "ti.xcom_pull(task_ids='plan')"
 
 
 @task(outlets=PROVED)
@@ -47,24 +52,27 @@ def publish(run: str, outlet_events: Any) -> None:
     schedule="3 * * * *",
     catchup=False,
     max_active_runs=1,
-    default_args={"owner": "platform", "retries": 0},
+    default_args={"owner": "platform", "retries": 0, "on_failure_callback": IncidentNotifier()},
     tags=["platform", "proof"],
     doc_md=__doc__,
-    params={
-        "streams": Param(STREAMS, type="array", items={"enum": STREAMS}, minItems=1, examples=STREAMS, title="Streams"),
-        "from_hour": Param(None, **HOUR, title="From hour", description="First hour; empty: what needs a judgement."),
-        "to_hour": Param(None, **HOUR, title="To hour", description="Last hour, included; at most 24 hours."),
-        "repair": Param("auto", enum=["auto", "never"], title="Repair", description="never: report DRIFTED, change nothing."),
-    },
-)  # fmt: skip
+    params={name: Param(default, **field) for name, (default, field) in FORM.items()},
+)
 def reconcile_hour() -> None:
     planned = task(steps.plan)()  # type: ignore[call-arg]
     run = planned["run"]
     to_recount = task.short_circuit(steps.is_to_recount, ignore_downstream_trigger_rules=False)(planned)
-    recount = RecountOperator(task_id="recount", run="{{ ti.xcom_pull(task_ids='plan')['run'] }}")
+    recount = RecountOperator(task_id="recount", run=f"{{{{ {PLANNED}['run'] }}}}")
     judged = task(steps.judge, trigger_rule="none_failed")(run)
+    sealed = task(steps.seal)(run)
     proved = task(steps.require_proof, trigger_rule="none_failed")(run)
-    to_recount >> recount >> judged >> task(steps.seal)(run) >> publish(run) >> proved  # type: ignore[call-arg]
+    to_recount >> recount >> judged >> sealed >> publish(run) >> proved  # type: ignore[call-arg]
+    waits = task.short_circuit(steps.waits_for_approval)(run)
+    once = {"trigger_run_id": f"approve_{{{{ {PLANNED}['run'] }}}}", "skip_when_already_exists": True}
+    ask = TriggerDagRunOperator(task_id="ask", trigger_dag_id="approve_repair", conf={"run": run}, **once)
+    sealed >> waits >> ask
+    rest = task.short_circuit(steps.rest_of_range)(planned)
+    go_on = TriggerDagRunOperator(task_id="go_on", trigger_dag_id="reconcile_hour", conf=planned["rest"])
+    rest >> go_on
 
 
 reconcile_hour()

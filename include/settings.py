@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -79,6 +80,10 @@ class Settings(BaseSettings):
         5.0,
         ge=0,
         description="Seconds between the last sealed row and its certificate; readers' queries are shorter.",
+    )
+    repair: Literal["auto", "ask", "never"] = Field(
+        "auto",
+        description="What reconcile_hour does with served figures that differ: mend them, ask a person first, report.",
     )
     artifacts_dir: Path = Field(
         PROJECT_ROOT / ".local" / "artifacts", description="Folder for Data Docs and reports."

@@ -45,6 +45,7 @@ def local_spark(name: str) -> Iterator[SparkSession]:
         .appName(name)
         .config("spark.jars", jars)
         .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.driver.memory", "768m")
@@ -123,9 +124,9 @@ class Stream:
                 for cube in self.contract.cubes:
                     window = datetime.fromtimestamp(seconds - seconds % cube.pane_seconds, UTC)
                     key = (window, *(outcome.values[name] for name in cube.dimensions))
-                    cell = cells[cube.name].setdefault(key, [0, 0])
-                    cell[0] += 1
-                    cell[1] += int(outcome.values["revenue"])
+                    cell = cells[cube.name].setdefault(key, [0] * len(cube.measures))
+                    for at, item in enumerate(cube.measures):
+                        cell[at] += 1 if item.field is None else int(outcome.values[item.field])
             times = [at for _, at in records[start:]] or [0]
             listed = sorted(hours)
             rows.append(
@@ -137,7 +138,7 @@ class Stream:
                     hour_last=[hours[hour][-1] for hour in listed],
                     kafka_time_min=min(times),
                     kafka_time_max=max(times),
-                    contract_version=1,
+                    contract_version=self.contract.version,
                 )
             )
             self.folded[partition] = len(records)

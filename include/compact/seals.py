@@ -18,7 +18,8 @@ from clickhouse_driver import Client
 from include.compact.mutate import delete_rows
 from include.compact.plan import Drop, Held, Kept, damaged, drops, hour_parameters, portions
 from include.contracts import Contract
-from include.reconcile import compare, store
+from include.reconcile import store
+from include.reconcile.certified_digests import certified_digests
 from include.reconcile.types import Certificate, as_utc
 from include.warehouse.sql import read_sql
 
@@ -72,7 +73,8 @@ def _damaged(
     kept = []
     for day in sorted({hour.replace(hour=0) for hour in hours}):
         of_day = [hour for hour in hours if day <= hour < day + DAY]
-        digests = compare.digests(client, contract, day, day + DAY)
+        versions = store.certificate_versions(client, contract.stream, day, day + DAY)
+        digests = certified_digests(client, contract, day, day + DAY, versions)
         kept += damaged(contract.stream, of_day, certificates, digests)
     return kept
 

@@ -21,7 +21,10 @@ VERIFIED = ("PROVED", "REPAIRED")
 class StreamBalance:
     """Records and offsets of one stream since it began; duplicates are copies in the certified hours.
 
-    unexplained = offsets in no class, lost ones, holes and overlaps of the ledger, and records sent but not read.
+    A dead letter that was replayed counts as aggregated.
+
+    unexplained = offsets in no class, lost ones, holes and overlaps of the ledger, records sent but not read, and
+    replays of a dead letter beyond the first.
     """
 
     sent: int
@@ -152,7 +155,12 @@ def stream_balance(client: Client, contract: Contract) -> tuple[StreamBalance, i
     copies = client.execute(read_sql("report/duplicates.sql"), {"stream": contract.stream})
     duplicates = sum(count for hour, seal, count in copies if (hour, seal) in certified)
     late = sum(row.late for row in rows)
-    balance = StreamBalance(sent, offsets, accepted, rejected, late, duplicates, non_records, unexplained)
+    replayed = [
+        place for row in rows for place in zip(row.replayed_partitions, row.replayed_offsets, strict=True)
+    ]
+    unexplained += len(replayed) - len(set(replayed))
+    aggregated, left = accepted + len(replayed), rejected - len(replayed)
+    balance = StreamBalance(sent, offsets, aggregated, left, late, duplicates, non_records, unexplained)
     return balance, len({row.batch for row in rows})
 
 

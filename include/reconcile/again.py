@@ -11,11 +11,12 @@ from pyspark.sql import SparkSession
 
 from include.contracts import Contract, Cube
 from include.reconcile import balance, compare
-from include.reconcile.document import Balance, CertificateDocument
+from include.reconcile.document import Balance, CertificateDocument, OffsetSpan
 from include.reconcile.measure import Cell, Measurement, measure, read_ranges
 from include.reconcile.ranges import join
+from include.reconcile.recount import other_versions
 from include.reconcile.store import bounds
-from include.reconcile.types import OffsetRange, Segment, as_utc, epoch, from_epoch
+from include.reconcile.types import OffsetRange, Replayed, Segment, as_utc, epoch, from_epoch
 from include.settings import Settings
 from include.warehouse.sql import read_sql
 
@@ -96,14 +97,14 @@ def recounted_again(
     """Read exactly the offset ranges of a certificate and count them anew."""
     hour = epoch(document.hour)
     segments = sorted(
-        (Segment(OffsetRange(**item.model_dump()), 0, 0, 0, 0, {}) for item in document.offset_ranges),
+        (_segment(item) for item in document.offset_ranges),
         key=lambda segment: segment.range,
     )
     measured = Measurement([], [])
     if segments:
         reads = join(segment.range for segment in segments)
         records = read_ranges(spark(), settings, contract.topic.name, reads)
-        measured = measure(records, contract, segments, [hour])
+        measured = measure(records, contract, segments, [hour], other_versions(client, contract, segments))
     cells = [cell for cell in measured.cells if cell.hour == hour]
     counts = [count for count in measured.counts if count.hour == hour]
     found = balance.by_segment(segments, measured.counts)
@@ -115,6 +116,15 @@ def recounted_again(
         _digest(client, contract, cells),
         tuple(Balance(**asdict(item), rejected=item.rejected) for item in balances),
     )
+
+
+def _segment(item: OffsetSpan) -> Segment:
+    span = OffsetRange(item.partition, item.start, item.end)
+    replayed = (
+        Replayed(found.offset, epoch(found.hour), found.batch, found.contract_version)
+        for found in item.replayed
+    )
+    return Segment(span, 0, 0, 0, 0, {}, item.contract_version, tuple(replayed))
 
 
 def _digest(client: Client, contract: Contract, cells: list[Cell]) -> str:

@@ -6,7 +6,7 @@ Compared in ClickHouse, bounded to the hour, before the new certificate is inser
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from clickhouse_driver import Client
@@ -14,9 +14,11 @@ from clickhouse_driver import Client
 from include.contracts import Contract
 from include.reconcile import compare
 from include.reconcile.types import EXCESS, MISMATCHED, MISSING, Certificate, Difference, HourPlan
+from include.reconcile.versions import KeptContracts, comparable
 
 MOST_NAMED = 100
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
+UNPROVED = "unproved"  # by late events whose hour has no raw records left
 CHANGE = {MISSING: ADDED, EXCESS: REMOVED, MISMATCHED: CHANGED}
 
 
@@ -49,12 +51,16 @@ class Amendments:
 
 
 def amendments(client: Client, contract: Contract, plan: HourPlan) -> Amendments | None:
-    """Return what the rows of the plan's seal change against its base; None for an hour's first certificate."""
+    """Return what the rows of the plan's seal change against its base; None for an hour's first certificate.
+
+    Figures that the recount filled are no amendments: the certificate before had none of them.
+    """
     base = plan.base
     if base is None or (base.frontier, base.seal) == (plan.frontier, plan.seal):
         return None
-    found = compare.compare_exact(client, contract, plan)
-    digest = compare.digest_of(client, contract, plan.hour, base.frontier, base.seal)
+    found = compare.compare_exact(client, comparable(contract, plan.filled), plan)
+    certified = KeptContracts(client, contract).of(plan.base_contract_version)
+    digest = compare.digest_of(client, certified, plan.hour, base.frontier, base.seal)
     return Amendments(
         base,
         digest == base.digest,
@@ -70,6 +76,20 @@ def _amendment(cell: Difference) -> Amendment:
     return Amendment(
         cell.cube, cell.window_start, cell.dimensions, CHANGE[cell.kind], cell.served, cell.expected
     )
+
+
+def unproved(client: Client, contract: Contract, plan: HourPlan) -> Amendments | None:
+    """Return what late events change in an hour that cannot be proved again; None where nothing is certified or late.
+
+    They are served, as provisional figures beside the seal; nobody can prove them.
+    """
+    if plan.base is None:
+        return None
+    found = compare.late_cells(client, contract, plan)
+    if not found.total:
+        return None
+    cells = tuple(replace(_amendment(cell), change=UNPROVED) for cell in found.cells[:MOST_NAMED])
+    return Amendments(plan.base, True, found.missing, found.excess, found.mismatched, cells)
 
 
 def record(client: Client, plan: HourPlan, found: Amendments | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from include.reconcile.measure import SegmentCount
 from include.reconcile.ranges import join
@@ -13,23 +13,35 @@ from include.reconcile.types import OffsetRange, PartitionBalance, Segment
 
 @dataclass(frozen=True)
 class SegmentRead:
-    """What the recount found in a segment; hours: epoch second -> (events, copies counted once)."""
+    """What the recount found in a segment; hours: epoch second -> (events, copies counted once).
+
+    replayed: the same of the dead letters that are listed as replayed, which nothing else here counts but late_by_hour.
+    refused: those of them that the contract version of their replay rejects, by reason.
+    """
 
     segment: Segment
     hours: dict[int, tuple[int, int]]
     late: int
     late_by_hour: dict[int, int]
     rejected: dict[str, int]
+    replayed: dict[int, tuple[int, int]] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
 
     @property
     def accepted(self) -> int:
-        """Events of all hours."""
+        """Events of all hours, without replayed ones."""
         return sum(events for events, _ in self.hours.values())
+
+    @property
+    def dead_letters(self) -> int:
+        """Records that the segment's own ledger rows rejected: those that were replayed later among them."""
+        replayed = sum(events for events, _ in self.replayed.values())
+        return sum(self.rejected.values()) + replayed + sum(self.refused.values())
 
     @property
     def non_records(self) -> int:
         """Offsets that delivered nothing; negative if more was read than there are offsets."""
-        return self.segment.range.offsets - self.accepted - sum(self.rejected.values())
+        return self.segment.range.offsets - self.accepted - self.dead_letters
 
 
 def by_segment(segments: Sequence[Segment], counts: Sequence[SegmentCount]) -> dict[OffsetRange, SegmentRead]:
@@ -41,14 +53,20 @@ def by_segment(segments: Sequence[Segment], counts: Sequence[SegmentCount]) -> d
     for index, segment in enumerate(segments):
         hours: dict[int, tuple[int, int]] = {}
         late: Counter[int] = Counter()
+        replayed: dict[int, tuple[int, int]] = {}
         rejected: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        own_late = 0
         for count in found[index]:
             if count.reason is not None or count.hour is None:
-                rejected[str(count.reason)] += count.records
-            else:
-                hours[count.hour] = (count.records, count.once)
-                late[count.hour] += count.late
-        result[segment.range] = SegmentRead(segment, hours, sum(late.values()), dict(late), dict(rejected))
+                (refused if count.replayed else rejected)[str(count.reason)] += count.records
+                continue
+            (replayed if count.replayed else hours)[count.hour] = (count.records, count.once)
+            late[count.hour] += count.late
+            own_late += 0 if count.replayed else count.late
+        result[segment.range] = SegmentRead(
+            segment, hours, own_late, dict(late), dict(rejected), replayed, dict(refused)
+        )
     return result
 
 
@@ -57,7 +75,7 @@ def findings(read: SegmentRead) -> list[str]:
     ledger = read.segment
     pairs = {
         "accepted": (ledger.accepted, read.accepted),
-        "rejected": (ledger.rejected, sum(read.rejected.values())),
+        "rejected": (ledger.rejected, read.dead_letters),
         "late": (ledger.late, read.late),
         "non-records": (ledger.non_records, read.non_records),
     }
@@ -69,10 +87,16 @@ def findings(read: SegmentRead) -> list[str]:
     if actual != said:
         off = sorted(hour for hour in actual.keys() | said.keys() if actual.get(hour, 0) != said.get(hour, 0))
         wrong.append(f"{len(off)} event hours have other counts than the ledger lists")
-    where = (
-        f"mislabel in partition {ledger.range.partition}, offsets {ledger.range.start} to {ledger.range.end}"
-    )
-    return [f"{where}: {', '.join(wrong)}"] if wrong else []
+    where = f"in partition {ledger.range.partition}, offsets {ledger.range.start} to {ledger.range.end}"
+    sentences = [f"mislabel {where}: {', '.join(wrong)}"] if wrong else []
+    listed = Counter(item.hour for item in ledger.replayed)
+    unfit = listed - Counter({hour: events for hour, (events, _) in read.replayed.items()})
+    if unfit:
+        sentences.append(
+            f"replay {where}: {unfit.total()} of {listed.total()} dead letters that were folded are no events of the "
+            f"hours that the ledger lists; rejected: {dict(sorted(read.refused.items())) or 'none'}"
+        )
+    return sentences
 
 
 def vanished(reads: Sequence[SegmentRead]) -> list[str]:
@@ -94,11 +118,13 @@ def balances(hour: int, reads: Sequence[SegmentRead]) -> tuple[PartitionBalance,
 
 
 def _balance(partition: int, hour: int, reads: list[SegmentRead]) -> PartitionBalance:
-    here = [read.hours.get(hour, (0, 0)) for read in reads]
+    here = [counted.get(hour, (0, 0)) for read in reads for counted in (read.hours, read.replayed)]
     this_hour = sum(events for events, _ in here)
     rejected: Counter[str] = Counter()
     for read in reads:
         rejected.update(read.rejected)
+        rejected.update(read.refused)
+    replayed = sum(events for read in reads for events, _ in read.replayed.values())
     return PartitionBalance(
         partition=partition,
         ranges=tuple(
@@ -106,7 +132,7 @@ def _balance(partition: int, hour: int, reads: list[SegmentRead]) -> PartitionBa
         ),
         offsets=sum(read.segment.range.offsets for read in reads),
         this_hour=this_hour,
-        other_hours=sum(read.accepted for read in reads) - this_hour,
+        other_hours=sum(read.accepted for read in reads) + replayed - this_hour,
         rejected_by_reason=dict(sorted(rejected.items())),
         non_records=sum(read.non_records for read in reads),
         ledger_non_records=sum(read.segment.non_records for read in reads),

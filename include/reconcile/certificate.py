@@ -25,6 +25,7 @@ from include.reconcile.document import (
     Evidence,
     Figures,
     OffsetSpan,
+    ReplayedRecord,
     RunAgain,
 )
 from include.reconcile.store import text
@@ -35,7 +36,9 @@ from include.reconcile.types import (
     Judgement,
     ReconcileError,
     Recounted,
+    Segment,
     as_utc,
+    from_epoch,
 )
 from include.settings import Settings
 from include.warehouse.sql import read_sql
@@ -72,7 +75,7 @@ def certificate_document(
         frontier=plan.frontier,
         seal=plan.seal,
         base=Base(**asdict(plan.base)) if plan.base else None,
-        offset_ranges=[OffsetSpan(**asdict(segment.range)) for segment in plan.segments],
+        offset_ranges=[_span(segment) for segment in plan.segments],
         balance=[Balance(**asdict(item), rejected=item.rejected) for item in recounted.balances],
         figures=Figures(
             windows=recounted.windows,
@@ -88,6 +91,13 @@ def certificate_document(
         run_again=_run_again(plan),
     )
     return document.model_dump(mode="json")
+
+
+def _span(segment: Segment) -> OffsetSpan:
+    replayed = [
+        ReplayedRecord(**{**asdict(item), "hour": from_epoch(item.hour)}) for item in segment.replayed
+    ]
+    return OffsetSpan(**asdict(segment.range), contract_version=segment.contract_version, replayed=replayed)
 
 
 def _differences(found: Differences) -> DifferenceList:

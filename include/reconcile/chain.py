@@ -39,17 +39,19 @@ def chain_faults(
     rows: Mapping[int, Sequence[LedgerRow]],
     keep: Mapping[int, int],
     begins: Mapping[int, int] | None = None,
+    taken: Mapping[int, Set[int]] | None = None,
 ) -> list[ChainFault]:
     """Return what is to be written for each gap and overlap of the valid rows, by partition.
 
     rows: by partition in offset order, those that span no offset left out; keep: generation -> highest valid batch;
-    begins: where a partition began, if that is known to be before its first row.
+    begins: where a partition began, if that is known to be before its first row; taken: by partition, batches whose rows
+    span no offset and must stay.
     """
     found: list[ChainFault] = []
     for partition, ordered in rows.items():
         others = {row.batch for other, listed in rows.items() if other != partition for row in listed}
         start = (begins or {}).get(partition, ordered[0].start_offset)
-        found += _Walk(partition, ordered, others, keep).faults(start)
+        found += _Walk(partition, ordered, others, keep, (taken or {}).get(partition, set())).faults(start)
     return found
 
 
@@ -60,6 +62,8 @@ def free_batches(
     before any other, then number 0 of a generation, which no driver ever uses."""
     between = sorted(batch for batch in known if after < batch < before)
     following = after + 1
+    while following in taken:
+        following += 1
     if following < before and following <= keep.get(following >> GENERATION_BITS, -1):
         between.append(following)
     zeros = sorted(generation << GENERATION_BITS for generation in keep)
@@ -71,10 +75,15 @@ class _Walk:
     """Walks one partition from its first offset to its last."""
 
     def __init__(
-        self, partition: int, rows: Sequence[LedgerRow], others: set[int], keep: Mapping[int, int]
+        self,
+        partition: int,
+        rows: Sequence[LedgerRow],
+        others: set[int],
+        keep: Mapping[int, int],
+        taken: Set[int],
     ) -> None:
         self._partition, self._left, self._others, self._keep = partition, list(rows), others, keep
-        self._taken = {row.batch for row in rows}
+        self._taken = {row.batch for row in rows} | taken
         self._starts = {row.start_offset for row in rows}
         self._last = max(row.end_offset for row in rows)
         self._found: list[ChainFault] = []

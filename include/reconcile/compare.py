@@ -53,6 +53,11 @@ def compare_exact(client: Client, contract: Contract, plan: HourPlan) -> Differe
     return _compare(client, contract, plan, "reconcile/compare_base.sql.j2")
 
 
+def late_cells(client: Client, contract: Contract, plan: HourPlan) -> Differences:
+    """Return the cells that deltas after the base certificate change: served under it, and expected with them."""
+    return _compare(client, contract, plan, "reconcile/late_cells.sql.j2")
+
+
 def has_later_deltas(client: Client, contract: Contract, plan: HourPlan) -> bool:
     """Whether the hour has valid deltas after the base certificate, up to the plan's frontier."""
     parameters = _parameters(plan)
@@ -74,6 +79,17 @@ def served_by_batch(client: Client, cube: Cube, plan: HourPlan) -> dict[int, int
         return None
     statement = read_sql("reconcile/served_by_batch.sql.j2", cube=cube, count=names[0])
     return {batch: int(events) for batch, events in client.execute(statement, _parameters(plan))}
+
+
+def totals(client: Client, contract: Contract, plan: HourPlan) -> list[tuple[str, str, int, int]]:
+    """Return (cube, measure, served, recounted) of an hour as it came; integers at the contract's scale."""
+    found = []
+    for cube in contract.cubes:
+        (row,) = client.execute(read_sql("reconcile/totals.sql.j2", cube=cube), _parameters(plan))
+        sides = zip(row[::2], row[1::2], strict=True)
+        for measure, (expected, served) in zip(cube.measures, sides, strict=True):
+            found.append((cube.name, measure.name, int(served), int(expected)))
+    return found
 
 
 def _parameters(plan: HourPlan) -> dict[str, object]:

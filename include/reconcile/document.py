@@ -26,12 +26,26 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ReplayedRecord(_Part):
+    """A dead letter that a later batch folded, under that batch's contract version, as an event of `hour`."""
+
+    offset: Count
+    hour: AwareDatetime
+    batch: Count
+    contract_version: Count
+
+
 class OffsetSpan(_Part):
-    """Offsets [start, end) of one Kafka partition that the recount read."""
+    """Offsets [start, end) of one Kafka partition that the recount read.
+
+    contract_version is that under which their records were judged, 0 for the certificate's.
+    """
 
     partition: Count
     start: Count
     end: Count
+    contract_version: Count = 0
+    replayed: list[ReplayedRecord] = []
 
 
 class Base(_Part):
@@ -44,6 +58,8 @@ class Base(_Part):
 
 class Balance(_Part):
     """What became of each offset that was read: offsets = this_hour + other_hours + rejected + non_records.
+
+    A rejected record that was replayed is an event of this or another hour and not among rejected.
 
     non_records is the recount's own count, ledger_non_records the streaming job's. late and duplicates are among
     this_hour; duplicates are copies of an identity beyond the first.

@@ -14,8 +14,8 @@ from include.reconcile.types import Difference, Differences
 
 LOST_BATCH, DOUBLED_BATCH = "lost_batch", "doubled_batch"
 LOST_ROW, DOUBLED_ROW, ALTERED, WRONG_WINDOW = "lost_row", "doubled_row", "altered_figure", "wrong_window"
-GAP, OVERLAP, MISLABEL = "ledger_gap", "ledger_overlap", "mislabel"
-FINDINGS = {"ledger gap": GAP, "ledger overlap": OVERLAP, "mislabel": MISLABEL}
+GAP, OVERLAP, MISLABEL, REPLAY = "ledger_gap", "ledger_overlap", "mislabel", "wrong_replay"
+FINDINGS = {"ledger gap": GAP, "ledger overlap": OVERLAP, "mislabel": MISLABEL, "replay": REPLAY}
 
 
 @dataclass(frozen=True)

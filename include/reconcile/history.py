@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from clickhouse_driver import Client
 
 from include.contracts import Contract
-from include.reconcile import compare, store
+from include.reconcile import store
+from include.reconcile.certified_digests import Key, certified_digests
 from include.reconcile.hours import StreamHistory
-from include.reconcile.types import as_utc
-from include.streaming.ledger import CommitState
+from include.reconcile.ranges import first_readable
+from include.reconcile.types import Certificate, as_utc, from_epoch
+from include.reconcile.versions import KeptContracts, added, unfillable
+from include.streaming.ledger import CommitState, LedgerRow
+from include.warehouse.contract_versions import UnknownContractVersionError
 from include.warehouse.sql import read_sql
 
+WAITING = timedelta(hours=25)  # an approval is given or void after 24
 DIGEST_DAYS = 7  # raw records older than that are gone, so a damaged seal could not be proved again
 
 
-def read_history(client: Client, contract: Contract, state: CommitState) -> StreamHistory:
-    """Read what is known of a stream's hours, given its ledger."""
+def read_history(
+    client: Client, contract: Contract, state: CommitState, log_starts: Callable[[], Mapping[int, int]]
+) -> StreamHistory:
+    """Read what is known of a stream's hours, given its ledger.
+
+    log_starts returns where each partition's log begins; it is asked only where a certificate lacks a cube or measure.
+    """
     stream = contract.stream
     certified = store.certificates(client, stream)
     later: dict[datetime, int] = {}
     for row in state.rows:
-        for hour in row.hours:
+        for hour in (*row.hours, *row.replayed_hours):
             later[as_utc(hour)] = max(later.get(as_utc(hour), 0), row.batch)
     listed = min([*later, *certified], default=None)
     for cube in contract.cubes:
@@ -31,6 +43,7 @@ def read_history(client: Client, contract: Contract, state: CommitState) -> Stre
             later[as_utc(hour)] = max(later.get(as_utc(hour), 0), batch)
     now = datetime.now(UTC)
     digests_from = now.replace(minute=0, second=0, microsecond=0) - timedelta(days=DIGEST_DAYS)
+    versions = store.certificate_versions(client, stream, digests_from)
     mended: dict[datetime, int] = {}
     for number, _, hours in repairs(client, stream):
         for hour in hours:
@@ -39,14 +52,63 @@ def read_history(client: Client, contract: Contract, state: CommitState) -> Stre
         first=listed,
         certificates=certified,
         later=later,
-        digests=compare.digests(client, contract, digests_from, store.LAST_HOUR),
+        digests=certified_digests(client, contract, digests_from, store.LAST_HOUR, versions),
         digests_from=digests_from,
         last_verdicts={
             as_utc(hour): verdict
             for hour, verdict in client.execute(read_sql("reconcile/last_verdicts.sql"), {"stream": stream})
         },
         mended=mended,
+        certified_at=_by_hour(client, "reconcile/certified_at.sql", stream),
+        unproved=_by_hour(client, "reconcile/unproved.sql", stream),
+        waiting=store.waiting_hours(client, stream, now - WAITING),
+        unfilled=_unfilled(client, contract, state, certified, versions, log_starts),
     )
+
+
+def _by_hour(client: Client, statement: str, stream: str) -> dict[datetime, Any]:
+    rows = client.execute(read_sql(statement), {"stream": stream})
+    return {as_utc(hour): as_utc(found) if isinstance(found, datetime) else found for hour, found in rows}
+
+
+def _unfilled(
+    client: Client,
+    contract: Contract,
+    state: CommitState,
+    certified: Mapping[datetime, Certificate],
+    versions: Mapping[Key, int],
+    log_starts: Callable[[], Mapping[int, int]],
+) -> frozenset[datetime]:
+    """Return the hours whose certificate lacks a cube or measure, and whose raw records the log still holds."""
+    kept = KeptContracts(client, contract)
+    lacks = {version: _lacks(kept, version) for version in set(versions.values())}
+    lacking = {
+        hour for hour, base in certified.items() if lacks[versions.get((hour, base.frontier, base.seal), 0)]
+    }
+    if not lacking:
+        return frozenset()
+    starts = log_starts()
+    gone = {
+        hour
+        for row in state.rows
+        if first_readable(row) < starts.get(row.partition, row.end_offset)
+        for hour in _hours_of(row)
+    }
+    return frozenset(lacking - gone)
+
+
+def _lacks(kept: KeptContracts, version: int) -> bool:
+    try:
+        older = kept.of(version)
+    except UnknownContractVersionError:
+        return False
+    return bool(added(kept.current, older)) and not unfillable(kept.current, older)
+
+
+def _hours_of(row: LedgerRow) -> set[datetime]:
+    """Return the hours for which a row is read, as far as the ledger tells."""
+    times = (from_epoch(ms // 3_600_000 * 3600) for ms in (row.kafka_time_min, row.kafka_time_max))
+    return {*(as_utc(hour) for hour in row.hours), *times}
 
 
 def repairs(client: Client, stream: str) -> list[tuple[int, str, list[datetime]]]:

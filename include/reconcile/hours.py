@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from include.reconcile.closing import closes_at
 from include.reconcile.types import HOUR, UNPROVABLE, Certificate
 
-MOST_HOURS = 24
+MOST_HOURS = 24  # of a stream in one run
+MOST_RANGE = timedelta(days=31)  # of a form, worked through run by run
+AGED = timedelta(hours=24)  # an older hour is sealed again for late events at most this often
 
 
 @dataclass(frozen=True)
 class StreamHistory:
     """What is known of a stream's hours. later: hour -> highest valid batch among its deltas and ledger rows;
     digests: (hour, frontier, seal) -> digest of the sealed rows, for hours at or past digests_from;
-    mended: hour -> number of the last repair of ledger rows that list it."""
+    mended: hour -> number of the last repair of ledger rows that list it; unfilled: certified before a cube or measure
+    of today's contract was there, and Kafka still has their records; certified_at: hour -> its last certificate;
+    unproved: hour -> batch up to which late events are listed as amendments that cannot be proved;
+    waiting: hours whose repair waits for a person."""
 
     first: datetime | None
     certificates: Mapping[datetime, Certificate]
@@ -25,6 +30,10 @@ class StreamHistory:
     digests_from: datetime
     last_verdicts: Mapping[datetime, str]
     mended: Mapping[datetime, int] = field(default_factory=dict)
+    unfilled: frozenset[datetime] = frozenset()
+    certified_at: Mapping[datetime, datetime] = field(default_factory=dict)
+    unproved: Mapping[datetime, int] = field(default_factory=dict)
+    waiting: frozenset[datetime] = frozenset()
 
 
 def asked_hours(start: datetime, end: datetime) -> list[datetime]:
@@ -41,16 +50,44 @@ def asked_hours(start: datetime, end: datetime) -> list[datetime]:
     return [start + HOUR * index for index in range(count)]
 
 
-def needs_judgement(hour: datetime, history: StreamHistory) -> bool:
-    """Whether an hour is not certified, or has changed since it was, or its sealed rows have."""
+def first_part(start: datetime, end: datetime) -> tuple[datetime, datetime | None]:
+    """Return the last hour of what one run takes of a range, and the hour that the next run goes on with, if any.
+
+    Raises:
+        ValueError: the range is empty or longer than MOST_RANGE.
+    """
+    if not start <= end < start + MOST_RANGE:
+        raise ValueError(
+            f"{start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H}: a range has 1 to {MOST_RANGE // HOUR} hours, oldest first"
+        )
+    last = min(end, start + HOUR * (MOST_HOURS - 1))
+    return last, last + HOUR if last < end else None
+
+
+def needs_judgement(hour: datetime, history: StreamHistory, now: datetime) -> bool:
+    """Whether an hour is not certified, or has changed since it was, or its sealed rows have.
+
+    Not while its repair waits for a person. An UNPROVABLE one is looked at again for further late events only, and
+    late events alone make an hour of more than a day wait until its newest certificate is a day old.
+    """
     certificate = history.certificates.get(hour)
+    unprovable = history.last_verdicts.get(hour) == UNPROVABLE
+    if hour in history.waiting:
+        return False
     if certificate is None:
-        return history.last_verdicts.get(hour) != UNPROVABLE
-    if history.later.get(hour, 0) > certificate.frontier or history.mended.get(hour, 0) > certificate.seal:
+        return not unprovable
+    if not unprovable and (history.mended.get(hour, 0) > certificate.seal or hour in history.unfilled):
         return True
-    if hour < history.digests_from:
+    if history.later.get(hour, 0) > max(certificate.frontier, history.unproved.get(hour, 0)):
+        return not _is_resting(hour, history, now)
+    if unprovable or hour < history.digests_from:
         return False
     return history.digests.get((hour, certificate.frontier, certificate.seal), "") != certificate.digest
+
+
+def _is_resting(hour: datetime, history: StreamHistory, now: datetime) -> bool:
+    certified = history.certified_at.get(hour)
+    return certified is not None and hour + HOUR + AGED <= now < certified + AGED
 
 
 def due_hours(history: StreamHistory, now: datetime, lateness_seconds: int) -> list[datetime]:
@@ -59,7 +96,7 @@ def due_hours(history: StreamHistory, now: datetime, lateness_seconds: int) -> l
         return []
     hour, due = history.first, []
     while closes_at(hour, lateness_seconds) <= now:
-        if needs_judgement(hour, history):
+        if needs_judgement(hour, history, now):
             due.append(hour)
         hour += HOUR
     due.sort(key=lambda item: (item in history.last_verdicts, item))

@@ -28,6 +28,7 @@ class Measured:
     as_they_came: recount against base and deltas. exact: recount against the base's sealed rows, None where
     there is no base or deltas came after it. base_digest: (certified, found), None where there is no base.
     batches: (class of drift, sentence) of batches that are missing or doubled. counts: cube -> measure of kind count.
+    filled: cubes and measures that were not folded for all of the hour, and are not compared.
     """
 
     repair_allowed: bool
@@ -39,6 +40,7 @@ class Measured:
     events_as_they_came: int
     batches: tuple[tuple[str, str], ...] = ()
     counts: Mapping[str, str] = field(default_factory=dict)
+    filled: tuple[str, ...] = ()
 
 
 def judge(measured: Measured) -> Judgement:
@@ -65,11 +67,13 @@ def judge(measured: Measured) -> Judgement:
     reasons += [f"{kind}: {sentence}" for kind, sentence in measured.batches]
     if measured.base_digest is not None and measured.base_digest[0] != measured.base_digest[1]:
         reasons.append("the sealed rows are not those that were certified")
+    filled = [f"filled by the recount, since not all was folded: {', '.join(measured.filled)}"]
+    filled = filled if measured.filled else []
     if not reasons:
-        return Judgement(PROVED, "equal at once")
+        return Judgement(PROVED, "; ".join(["equal at once", *filled]))
     drifts = all_drifts(measured.findings, measured.batches, differences)
     verdict = REPAIRED if measured.repair_allowed else DRIFTED
-    return Judgement(verdict, "; ".join(reasons), differences, drifts)
+    return Judgement(verdict, "; ".join(reasons + filled), differences, drifts)
 
 
 def _together(first: Differences, second: Differences | None) -> Differences:

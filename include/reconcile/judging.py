@@ -11,6 +11,7 @@ from include.reconcile import compare, store
 from include.reconcile.drifts import BatchEvidence, all_drifts, batch_drifts
 from include.reconcile.judge import Measured, judge
 from include.reconcile.types import (
+    ASK,
     AUTO,
     HOUR,
     CertificateChangedError,
@@ -21,6 +22,7 @@ from include.reconcile.types import (
     Recounted,
     as_utc,
 )
+from include.reconcile.versions import KeptContracts, comparable
 from include.settings import Settings
 from include.streaming.ledger import read_commit_state
 from include.warehouse.client import connect
@@ -64,25 +66,27 @@ def _judge_hour(
 
 
 def _measured(client: Client, contract: Contract, plan: HourPlan, recounted: Recounted) -> Measured:
-    base = plan.base
+    base, folded = plan.base, comparable(contract, plan.filled)
     exact = None
     base_digest = None
     if base is not None:
-        base_digest = (base.digest, compare.digest_of(client, contract, plan.hour, base.frontier, base.seal))
+        certified = KeptContracts(client, contract).of(plan.base_contract_version)
+        base_digest = (base.digest, compare.digest_of(client, certified, plan.hour, base.frontier, base.seal))
         if not compare.has_later_deltas(client, contract, plan):
-            exact = compare.compare_exact(client, contract, plan)
-    as_they_came = compare.compare_as_they_came(client, contract, plan)
+            exact = compare.compare_exact(client, folded, plan)
+    as_they_came = compare.compare_as_they_came(client, folded, plan)
     differs = as_they_came.total or (exact is not None and exact.total)
     return Measured(
-        repair_allowed=plan.repair == AUTO,
+        repair_allowed=plan.repair in (AUTO, ASK),
         balances=recounted.balances,
         findings=plan.findings + recounted.findings,
         as_they_came=as_they_came,
         exact=exact,
         base_digest=base_digest,
         events_as_they_came=recounted.events_as_they_came,
-        batches=tuple(_batch_drifts(client, contract, plan)) if differs else (),
-        counts={cube.name: name for cube in contract.cubes for name in compare.count_measures(cube)},
+        batches=tuple(_batch_drifts(client, folded, plan)) if differs else (),
+        counts={cube.name: name for cube in folded.cubes for name in compare.count_measures(cube)},
+        filled=plan.filled,
     )
 
 
@@ -93,6 +97,7 @@ def _batch_drifts(client: Client, contract: Contract, plan: HourPlan) -> list[tu
     for row in read_commit_state(client, plan.stream).rows:
         if base < row.batch <= plan.frontier:
             events = sum(n for h, n in zip(row.hours, row.hour_events, strict=True) if as_utc(h) == plan.hour)
+            events += sum(as_utc(hour) == plan.hour for hour in row.replayed_hours)
             listed[row.batch] = listed.get(row.batch, 0) + events
     found: dict[tuple[str, str], None] = {}
     for cube in contract.cubes:

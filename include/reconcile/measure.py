@@ -7,7 +7,7 @@ timestamp, partition, offset). Nothing here knows verdicts or ClickHouse.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from pyspark.sql.window import Window
 
 from include.contracts import Contract, Cube, Measure
 from include.contracts.model import FieldRule
-from include.reconcile.classify import classified
+from include.reconcile.by_version import REPLAYED, judged
 from include.reconcile.types import OffsetRange, Segment
 from include.settings import Settings
 from include.topics.offsets import FETCH_OPTIONS
@@ -44,7 +44,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class SegmentCount:
-    """Records of a segment with the same outcome; hour is None for rejects, reason None for events."""
+    """Records of a segment with the same outcome; hour is None for rejects, reason None for events.
+
+    replayed: they are dead letters that a later batch folded, judged under that batch's contract version.
+    """
 
     segment: int
     reason: str | None
@@ -52,6 +55,7 @@ class SegmentCount:
     records: int
     once: int
     late: int
+    replayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,25 +133,33 @@ def segment_index(segments: Sequence[Segment]) -> Column:
 
 
 def measure(
-    records: DataFrame, contract: Contract, segments: Sequence[Segment], hours: Sequence[int]
+    records: DataFrame,
+    contract: Contract,
+    segments: Sequence[Segment],
+    hours: Sequence[int],
+    versions: Mapping[int, Contract] | None = None,
 ) -> Measurement:
-    """Classify and aggregate (partition, offset, value, kafka_us); hours are epoch seconds.
+    """Classify and aggregate (partition, offset, value, kafka_us) by the contract's cubes; hours are epoch seconds.
+
+    versions: by number, the contracts under which the records of segments of other versions are judged.
 
     Raises:
         UnknownMeasureKindError: the contract has a measure that the recount cannot compute.
     """
     numbered = records.withColumn("segment", segment_index(segments)).where("segment >= 0")
-    events = _with_winners(classified(numbered, contract), contract, hours)
+    events = _with_winners(judged(numbered, contract, segments, versions or {}), contract, hours)
     if len(contract.cubes) > 1:
         events = events.persist()
     try:
-        counts: dict[tuple[int, str | None, int | None], list[int]] = {}
+        counts: dict[tuple[int, str | None, int | None, bool], list[int]] = {}
         cells: list[Cell] = []
         for number, cube in enumerate(contract.cubes):
             merged: dict[tuple[int, int, tuple[str, ...]], Cell] = {}
             for row in _aggregate(events, contract, cube).collect():
                 if number == 0:
-                    found = counts.setdefault((row["segment"], row["reason"], row["hour"]), [0, 0, 0])
+                    replayed = REPLAYED in row and row[REPLAYED]
+                    key = (row["segment"], row["reason"], row["hour"], replayed)
+                    found = counts.setdefault(key, [0, 0, 0])
                     for at, name in enumerate(("records", "records_once", "records_late")):
                         found[at] += row[name]
                 if row["window"] is not None:
@@ -155,7 +167,11 @@ def measure(
             cells += merged.values()
     finally:
         events.unpersist()
-    return Measurement([SegmentCount(*key, *found) for key, found in counts.items()], cells)
+    outcomes = [
+        SegmentCount(segment, reason, hour, records, once, late, replayed)
+        for (segment, reason, hour, replayed), (records, once, late) in counts.items()
+    ]
+    return Measurement(outcomes, cells)
 
 
 def _with_winners(records: DataFrame, contract: Contract, hours: Sequence[int]) -> DataFrame:
@@ -166,9 +182,7 @@ def _with_winners(records: DataFrame, contract: Contract, hours: Sequence[int]) 
     timed = timed.withColumns(
         {
             "wanted": F.coalesce(wanted, F.lit(False)),
-            "late": F.coalesce(
-                F.col("kafka_us") - F.col("time_us") > contract.lateness_seconds * 1_000_000, F.lit(False)
-            ),
+            "late": F.coalesce(F.col("kafka_us") - F.col("time_us") > F.col("lateness_us"), F.lit(False)),
         }
     )
     if not contract.identity:
@@ -194,6 +208,7 @@ def _aggregate(events: DataFrame, contract: Contract, cube: Cube) -> DataFrame:
         figures.append(_figure(contract, item, F.lit(True)).alias(f"came_{item.name}"))
         figures.append(_figure(contract, item, F.col("wins")).alias(f"once_{item.name}"))
     keys = ["segment", "reason", "hour", "window", *(f"key_{name}" for name in cube.dimensions)]
+    keys += [REPLAYED] if REPLAYED in events.columns else []
     return keyed.groupBy(*keys).agg(
         F.count("*").alias("records"),
         F.count_if("wins").alias("records_once"),

@@ -7,7 +7,7 @@ recorded before its rows are written, so that the hours it concerns are judged a
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 
@@ -30,6 +30,7 @@ from include.warehouse.sql import read_sql
 log = logging.getLogger(__name__)
 
 MOST_ROUNDS = 3
+REPLAYED = ("replayed_partitions", "replayed_offsets", "replayed_hours")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ def _faults(settings: Settings, contract: Contract, state: CommitState) -> tuple
     broken: list[str] = []
     if suspects(state.rows):
         begins, broken = missing_beginnings(state.rows, Offsets(settings, contract.topic.name).starts())
-    return chain_faults(by_partition(state.rows), state.keep, begins), broken
+    replaying: dict[int, set[int]] = {}
+    for row in state.rows:
+        if row.replayed_offsets:
+            replaying.setdefault(row.partition, set()).add(row.batch)
+    return chain_faults(by_partition(state.rows), state.keep, begins, replaying), broken
 
 
 def _why_not(client: Client, fault: ChainFault, contract: Contract) -> str:
@@ -108,6 +113,8 @@ def _repair(settings: Settings, client: Client, contract: Contract, fault: Chain
     readable = OffsetRange(span.partition, min(span.end, max(span.start, start)), span.end)
     records = read_records(settings, contract.topic.name, readable) if readable.offsets else ()
     row = rebuilt_row(version, fault.batch, span, start, records)
+    if fault.row is not None:
+        row = replace(row, **{name: getattr(fault.row, name) for name in REPLAYED})
     after = {"stream": contract.stream, "partition": span.partition, "offset": span.end}
     committed = as_utc(client.execute(read_sql("reconcile/committed_after.sql"), after)[0][0])
     hours = {as_utc(hour) for found in (fault.row, row) if found is not None for hour in found.hours}
@@ -120,9 +127,32 @@ def _with(state: CommitState, repairs: Sequence[Repair]) -> CommitState:
     return replace(state, rows=[rows[key] for key in sorted(rows)])
 
 
-def _write(settings: Settings, client: Client, contract: Contract, repairs: Sequence[Repair]) -> None:
+def write_approved(
+    settings: Settings, client: Client, contract: Contract, findings: Collection[str], number: int
+) -> None:
+    """Write the repairs that remove these findings, if they are still there.
+
+    number: of the seal that has taken them into account, so that its hour is not judged again for them.
+    """
+    repairs = [
+        repair
+        for repair in read_ledger(settings, client, contract, write=False).repairs
+        if repair.fault.finding in findings
+    ]
+    if repairs:
+        _write(settings, client, contract, repairs, number)
+
+
+def _write(
+    settings: Settings,
+    client: Client,
+    contract: Contract,
+    repairs: Sequence[Repair],
+    number: int | None = None,
+) -> None:
     now = datetime.now(UTC)
-    number = draw_seal(settings, contract.stream, now)
+    if number is None:
+        number = draw_seal(settings, contract.stream, now)
     client.execute(
         "INSERT INTO ledger_repairs VALUES",
         [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,8 +18,9 @@ from clickhouse_driver import Client
 from include.contracts import Contract, load_contract
 from include.reconcile import store
 from include.reconcile.history import read_history, repairs
-from include.reconcile.hours import asked_hours, due_hours
+from include.reconcile.hours import asked_hours, due_hours, needs_judgement
 from include.reconcile.mend import ChainedLedger, read_ledger
+from include.reconcile.replays import replay_findings
 from include.reconcile.stream_plan import StreamPlanner, decided
 from include.reconcile.types import (
     AUTO,
@@ -32,6 +33,7 @@ from include.reconcile.types import (
 from include.settings import Settings
 from include.streaming.control import draw_seal, newest_claim
 from include.streaming.ledger import GENERATION_BITS, CommitState
+from include.topics.offsets import Offsets
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
@@ -46,8 +48,11 @@ def make_plans(
     end: datetime | None,
     repair: str,
     load: Callable[[str], Contract] = load_contract,
+    recount_anyway: bool = True,
 ) -> tuple[str, list[HourPlan]]:
-    """Plan and record a run; return its id and the plans. Hours named by `start` and `end` are always taken up.
+    """Plan and record a run; return its id and the plans.
+
+    recount_anyway: whether hours named by `start` and `end` are taken up though they are certified and unchanged.
 
     Raises:
         ValueError: the range is empty or too long.
@@ -58,7 +63,7 @@ def make_plans(
     try:
         plans: list[HourPlan] = []
         for stream in streams:
-            plans += _plan_stream(settings, client, run, load(stream), start, end, repair)
+            plans += _plan_stream(settings, client, run, load(stream), start, end, repair, recount_anyway)
         store.write_plans(client, plans)
     finally:
         client.disconnect()
@@ -73,10 +78,11 @@ def _plan_stream(
     start: datetime | None,
     end: datetime | None,
     repair: str,
+    recount_anyway: bool,
 ) -> list[HourPlan]:
     stream = contract.stream
     ledger = read_ledger(settings, client, contract, write=repair == AUTO)
-    hours = _hours(client, contract, ledger, start, end)
+    hours = _hours(settings, client, contract, ledger, start, end, recount_anyway)
     if not hours:
         log.info("%s: no closed hour needs a judgement", stream)
         return []
@@ -84,6 +90,7 @@ def _plan_stream(
     ledger = read_ledger(settings, client, contract, write=repair == AUTO)
     state = ledger.state
     bases = store.certificates(client, stream, hours[0], hours[-1] + HOUR)
+    versions = store.certificate_versions(client, stream, hours[0], hours[-1] + HOUR)
     mended = repairs(client, stream)
     claimed = newest_claim(settings, stream)
     blank = [
@@ -92,6 +99,7 @@ def _plan_stream(
             contract_version=contract.version,
             repair=repair,
             findings=_findings(hour, bases.get(hour), mended, ledger),
+            base_contract_version=_version_of(hour, bases.get(hour), versions),
         )
         for hour in hours
     ]
@@ -112,24 +120,37 @@ def _plan_stream(
 def frontier_of(state: CommitState) -> int:
     """Return the batch up to which a seal includes deltas. A batch whose rows were all emptied does not count:
     the driver may still use its number."""
-    batches = (row.batch for row in state.rows if row.end_offset > row.start_offset or row.accepted)
+    batches = (
+        row.batch
+        for row in state.rows
+        if row.end_offset > row.start_offset or row.accepted or row.replayed_offsets
+    )
     return max(state.generation << GENERATION_BITS, max(batches, default=0))
 
 
 def _hours(
+    settings: Settings,
     client: Client,
     contract: Contract,
     ledger: ChainedLedger,
     start: datetime | None,
     end: datetime | None,
+    recount_anyway: bool,
 ) -> list[datetime]:
-    first, last = start or end, end or start
+    first, last, asked = start or end, end or start, []
     if first is not None and last is not None:
-        return asked_hours(_whole(first), _whole(last))
-    history = read_history(client, contract, ledger.state)
+        asked = asked_hours(_whole(first), _whole(last))
+        if recount_anyway:
+            return asked
+    history = read_history(client, contract, ledger.state, Offsets(settings, contract.topic.name).starts)
     unwritten = {hour: NEVER_CERTIFIED for found in ledger.repairs for hour in found.hours}
     history = replace(history, mended={**history.mended, **unwritten})
-    return due_hours(history, datetime.now(UTC), contract.lateness_seconds)
+    now = datetime.now(UTC)
+    if not asked:
+        return due_hours(history, now, contract.lateness_seconds)
+    changed = [hour for hour in asked if needs_judgement(hour, history, now)]
+    log.info("%s: %s of %s hours need a judgement", contract.stream, len(changed), len(asked))
+    return changed
 
 
 def _findings(
@@ -142,7 +163,14 @@ def _findings(
     since = base.seal if base else 0
     found = [finding for number, finding, hours in mended if number > since and hour in hours]
     found += [repair.fault.finding for repair in ledger.repairs if hour in repair.hours]
+    found += replay_findings(ledger.state.rows, hour, base.frontier if base else 0)
     return tuple(dict.fromkeys(found))
+
+
+def _version_of(
+    hour: datetime, base: Certificate | None, versions: Mapping[tuple[datetime, int, int], int]
+) -> int:
+    return versions.get((hour, base.frontier, base.seal), 0) if base else 0
 
 
 def _whole(moment: datetime) -> datetime:

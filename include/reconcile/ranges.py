@@ -13,11 +13,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise
 
-from include.reconcile.types import HOUR, OffsetRange, Segment, as_utc, epoch
+from include.reconcile.replays import ByPartition, inside, of_hour
+from include.reconcile.types import HOUR, OffsetRange, Replayed, Segment, as_utc, epoch
 from include.streaming.ledger import LedgerRow
 
 NEAR_OFFSETS = 50_000
 MOST_READS = 8
+EMPTY: ByPartition = {}
 
 
 def first_readable(row: LedgerRow) -> int:
@@ -66,29 +68,39 @@ def join(
 
 
 def hour_ranges(
-    rows: dict[int, list[LedgerRow]], hour: datetime, kafka_ranges: dict[int, OffsetRange]
+    rows: dict[int, list[LedgerRow]],
+    hour: datetime,
+    kafka_ranges: dict[int, OffsetRange],
+    replayed: ByPartition = EMPTY,
 ) -> list[OffsetRange]:
-    """Return the joined ranges that the recount of an hour reads."""
+    """Return the joined ranges that the recount of an hour reads; replayed: the stream's replayed dead letters."""
+    own = of_hour(replayed, hour)
     needed = [
         OffsetRange(partition, first_readable(row), row.end_offset)
         for partition, ordered in rows.items()
         for row in ordered
-        if first_readable(row) < row.end_offset and holds_hour(row, hour, kafka_ranges.get(partition))
+        if first_readable(row) < row.end_offset
+        and (holds_hour(row, hour, kafka_ranges.get(partition)) or inside(own, _span(row)))
     ]
     return join(needed)
 
 
 def segments(
-    rows: dict[int, list[LedgerRow]], ranges: Sequence[Sequence[OffsetRange]]
+    rows: dict[int, list[LedgerRow]],
+    ranges: Sequence[Sequence[OffsetRange]],
+    replayed: ByPartition = EMPTY,
 ) -> list[list[Segment]]:
-    """Cut each hour's ranges where any other hour's begin or end, so that hours of a run share what is read.
+    """Cut each hour's ranges where any other hour's begin or end, so that hours of a run share what is read,
+    and where the contract version changes.
 
     Returns one list of segments for each list of ranges; a segment that several hours need is equal in each.
     """
+    changes = {partition: _changes(found) for partition, found in rows.items()}
     cuts: dict[int, set[int]] = defaultdict(set)
     for listed in ranges:
         for item in listed:
-            cuts[item.partition] |= {item.start, item.end}
+            inner = (offset for offset in changes[item.partition] if item.start < offset < item.end)
+            cuts[item.partition] |= {item.start, item.end, *inner}
     ordered = {partition: sorted(found) for partition, found in cuts.items()}
     made: dict[OffsetRange, Segment] = {}
     result = []
@@ -101,27 +113,42 @@ def segments(
         ]
         for part in parts:
             if part not in made:
-                made[part] = _segment(rows[part.partition], part)
+                made[part] = _segment(rows[part.partition], part, inside(replayed, part))
         result.append([made[part] for part in parts])
     return result
 
 
-def _segment(ordered: list[LedgerRow], part: OffsetRange) -> Segment:
+def _span(row: LedgerRow) -> OffsetRange:
+    return OffsetRange(row.partition, row.start_offset, row.end_offset)
+
+
+def _changes(ordered: list[LedgerRow]) -> list[int]:
+    """Return the offsets where rows of another contract version begin."""
+    return [
+        row.start_offset
+        for before, row in pairwise(ordered)
+        if row.contract_version != before.contract_version
+    ]
+
+
+def _segment(ordered: list[LedgerRow], part: OffsetRange, replayed: tuple[Replayed, ...]) -> Segment:
     first = bisect_left(ordered, part.start, key=first_readable)
-    inside = []
+    own = []
     for row in ordered[first:]:
         if row.start_offset >= part.end:
             break
-        inside.append(row)
+        own.append(row)
     hours: dict[int, int] = defaultdict(int)
-    for row in inside:
+    for row in own:
         for hour, events in zip(row.hours, row.hour_events, strict=True):
             hours[epoch(hour)] += events
     return Segment(
         range=part,
-        accepted=sum(row.accepted for row in inside),
-        rejected=sum(row.rejected for row in inside),
-        late=sum(row.late for row in inside),
-        non_records=sum(row.non_records for row in inside),
+        accepted=sum(row.accepted for row in own),
+        rejected=sum(row.rejected for row in own),
+        late=sum(row.late for row in own),
+        non_records=sum(row.non_records for row in own),
         hours=dict(sorted(hours.items())),
+        contract_version=own[0].contract_version if own else 0,
+        replayed=replayed,
     )

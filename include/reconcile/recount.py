@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 
 from clickhouse_driver import Client
@@ -14,11 +14,12 @@ from include.reconcile import balance, compare, store
 from include.reconcile.candidates import write_balances, write_cells
 from include.reconcile.measure import Cell, Measurement, SegmentCount, measure, read_ranges
 from include.reconcile.ranges import join
-from include.reconcile.types import UNPROVABLE, HourPlan, OffsetRange, Recounted, epoch
+from include.reconcile.types import UNPROVABLE, HourPlan, OffsetRange, Recounted, Segment, epoch
 from include.settings import Settings
 from include.topics.offsets import Offsets
 from include.topics.policy import is_compacted
 from include.warehouse.client import connect
+from include.warehouse.contract_versions import read_version
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ def _recount_stream(
         )
         try:
             records = read_ranges(spark, settings, contract.topic.name, reads)
-            measured = measure(records, contract, segments, [epoch(plan.hour) for plan in plans])
+            hours = [epoch(plan.hour) for plan in plans]
+            measured = measure(records, contract, segments, hours, other_versions(client, contract, segments))
         except Exception:
             gone = _gone(settings, contract, reads)
             if not gone:
@@ -72,6 +74,18 @@ def _recount_stream(
             _record_gone(client, plan, "the topic is compacted; " + "; ".join(vanished))
             continue
         _record(client, contract, plan, cells, counts, own)
+
+
+def other_versions(client: Client, contract: Contract, segments: Iterable[Segment]) -> dict[int, Contract]:
+    """Return the contracts other than the loaded one under which segments are judged, by version.
+
+    Raises:
+        UnknownContractVersionError: one is not kept.
+    """
+    wanted: set[int] = set()
+    for segment in segments:
+        wanted |= {segment.contract_version, *(item.contract_version for item in segment.replayed)}
+    return {v: read_version(client, contract, v) for v in sorted(wanted - {0, contract.version})}
 
 
 def _gone(settings: Settings, contract: Contract, reads: list[OffsetRange]) -> str:

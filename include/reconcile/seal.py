@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,13 +13,16 @@ from clickhouse_driver import Client
 
 from include.contracts import Contract, load_contract
 from include.reconcile import compare, store
-from include.reconcile.amend import amendments, record
-from include.reconcile.certificate import certificate_document, export_certificates
+from include.reconcile.amend import amendments, record, unproved
+from include.reconcile.approval import answered, needs_answer
+from include.reconcile.certificate import REPAIRED_BY, certificate_document, export_certificates
 from include.reconcile.judging import certificate_in_force, require_same_base
 from include.reconcile.report import HourLine
 from include.reconcile.types import (
     CERTIFYING,
     DRIFTED,
+    UNPROVABLE,
+    Answer,
     CertificateChangedError,
     HourPlan,
     Judgement,
@@ -31,8 +34,15 @@ from include.warehouse.client import connect
 log = logging.getLogger(__name__)
 
 
-def seal_run(settings: Settings, run: str, load: Callable[[str], Contract] = load_contract) -> list[HourLine]:
-    """Insert the certificates, verdicts and differences of a run; return one line an hour.
+def seal_run(
+    settings: Settings,
+    run: str,
+    load: Callable[[str], Contract] = load_contract,
+    hours: Collection[tuple[str, datetime]] | None = None,
+) -> list[HourLine]:
+    """Insert the certificates, verdicts and differences of a run, or of some of its hours; return one line an hour.
+
+    An hour whose repair waits for a person is DRIFTED so far; the others do not wait for it.
 
     Running it again certifies what is left and doubles nothing. An hour whose rows are not those that were read
     back, before its certificate or right after, becomes DRIFTED. No certificate is taken back, since readers may
@@ -43,9 +53,10 @@ def seal_run(settings: Settings, run: str, load: Callable[[str], Contract] = loa
     """
     client = connect(settings)
     try:
-        plans = store.read_plans(client, run)
+        plans = [p for p in store.read_plans(client, run) if hours is None or (p.stream, p.hour) in hours]
         recounts = store.read_recounts(client, run)
-        judgements = store.read_judgements(client, run)
+        judged, answers = store.read_judgements(client, run), store.read_answers(client, run)
+        judgements = {key: answered(plan, judged[key], answers.get(key)) for key, plan in _keyed(plans)}
         if any(judgement.verdict in CERTIFYING for judgement in judgements.values()):
             log.info("waiting %s s for queries that began before the sealed rows", settings.grace_seconds)
             time.sleep(settings.grace_seconds)
@@ -53,20 +64,26 @@ def seal_run(settings: Settings, run: str, load: Callable[[str], Contract] = loa
         lines = []
         certified: list[tuple[str, datetime]] = []
         overtaken: list[CertificateChangedError] = []
-        for plan in plans:
-            key = (plan.stream, plan.hour)
+        for key, plan in _keyed(plans):
             judgement, recounted = judgements[key], recounts.get(key)
             try:
                 if judgement.verdict in CERTIFYING and recounted is not None:
-                    judgement = _certified(client, load(plan.stream), plan, recounted, judgement)
+                    judgement = _certified(
+                        client, load(plan.stream), plan, recounted, judgement, answers.get(key)
+                    )
             except CertificateChangedError as error:
                 overtaken.append(error)
                 continue
             if judgement.verdict in CERTIFYING:
                 certified.append(key)
-            if (plan.stream, plan.seal) not in done:
+            if judgement.verdict == UNPROVABLE:
+                judgement = _with_late_events(client, load(plan.stream), plan, judgement)
+            if (plan.stream, plan.seal, judgement.verdict, judgement.reason) not in done:
                 _publish_verdict(client, plan, judgement)
-            lines.append(HourLine.of(plan, recounted, judgement))
+            waits = needs_answer(plan, judged[key]) and answers.get(key) is None
+            if waits:
+                store.write_asked(client, plan)
+            lines.append(HourLine.of(plan, recounted, judgement, waits))
         export_certificates(settings, client, certified)
     finally:
         client.disconnect()
@@ -79,33 +96,59 @@ def run_lines(settings: Settings, run: str) -> list[HourLine]:
     """Return one line for each judged hour of a run."""
     client = connect(settings)
     try:
-        recounts, judgements = store.read_recounts(client, run), store.read_judgements(client, run)
+        recounts, judged = store.read_recounts(client, run), store.read_judgements(client, run)
+        answers = store.read_answers(client, run)
         plans = store.read_plans(client, run)
     finally:
         client.disconnect()
-    keys = [(plan.stream, plan.hour) for plan in plans]
     return [
-        HourLine.of(plan, recounts.get(key), judgements[key]) for plan, key in zip(plans, keys, strict=True)
+        HourLine.of(
+            plan,
+            recounts.get(key),
+            answered(plan, judged[key], answers.get(key)),
+            waits=needs_answer(plan, judged[key]) and answers.get(key) is None,
+        )
+        for key, plan in _keyed(plans)
     ]
+
+
+def _keyed(plans: Sequence[HourPlan]) -> list[tuple[tuple[str, datetime], HourPlan]]:
+    return [((plan.stream, plan.hour), plan) for plan in plans]
 
 
 def read_verdicts() -> str:
     """Return the statement that lists what a run has already published."""
-    return "SELECT stream, seal FROM verdicts WHERE run = %(run)s"
+    return "SELECT stream, seal, verdict, reason FROM verdicts WHERE run = %(run)s"
 
 
 def _certified(
-    client: Client, contract: Contract, plan: HourPlan, recounted: Recounted, judgement: Judgement
+    client: Client,
+    contract: Contract,
+    plan: HourPlan,
+    recounted: Recounted,
+    judgement: Judgement,
+    answer: Answer | None,
 ) -> Judgement:
     """Certify an hour and return its verdict, which is DRIFTED if its rows do not stay what they were."""
     require_same_base(client, plan)
     if certificate_in_force(client, plan) != (plan.frontier, plan.seal):
         if _rows_changed(client, contract, plan, recounted):
             return _withdrawn(client, plan, judgement, "before it was certified, so it is not certified")
-        _insert_certificate(client, contract, plan, recounted, judgement)
+        _insert_certificate(client, contract, plan, recounted, judgement, answer)
     if _rows_changed(client, contract, plan, recounted):
         return _withdrawn(client, plan, judgement, "right after it was certified")
     return judgement
+
+
+def _with_late_events(client: Client, contract: Contract, plan: HourPlan, judgement: Judgement) -> Judgement:
+    """List what late events change beside a seal that stays, as amendments that cannot be proved."""
+    late = unproved(client, contract, plan)
+    if late is None:
+        return judgement
+    record(client, plan, late)
+    cells = late.added + late.removed + late.changed
+    said = f"its seal {late.base.seal} stays, and late events change {cells} cells, which cannot be proved"
+    return replace(judgement, reason=f"{judgement.reason}; {said}")
 
 
 def _rows_changed(client: Client, contract: Contract, plan: HourPlan, recounted: Recounted) -> bool:
@@ -124,11 +167,17 @@ def _withdrawn(client: Client, plan: HourPlan, judgement: Judgement, when: str) 
 
 
 def _insert_certificate(
-    client: Client, contract: Contract, plan: HourPlan, recounted: Recounted, judgement: Judgement
+    client: Client,
+    contract: Contract,
+    plan: HourPlan,
+    recounted: Recounted,
+    judgement: Judgement,
+    answer: Answer | None,
 ) -> None:
     previous = amendments(client, contract, plan)
     record(client, plan, previous)
-    document = certificate_document(plan, recounted, judgement, datetime.now(UTC), previous)
+    by = f"{answer.by}, who approved it in approve_repair" if answer else REPAIRED_BY
+    document = certificate_document(plan, recounted, judgement, datetime.now(UTC), previous, by)
     client.execute(
         "INSERT INTO certificates (stream, hour, frontier, seal, verdict, windows, cells, events, "
         "events_as_they_came, offsets, digest, document, certified_at) VALUES",

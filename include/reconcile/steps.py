@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+APPROVE, REJECT = "Approve", "Reject"
+
 
 def plan(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Plan a run from its form, schedule or backfill; return its id and how many hours are to be recounted."""
@@ -43,8 +45,79 @@ def verified_hours(run: str) -> dict[str, list[str]]:
     return verified(run_lines(get_settings(), run))
 
 
+def rest_of_range(planned: dict[str, Any]) -> bool:
+    """Say whether a run leaves a rest of its range to a further one."""
+    return planned["rest"] is not None
+
+
+def waits_for_approval(run: str) -> bool:
+    """Say whether a repair of a run waits for a person."""
+    from include.reconcile.seal import run_lines
+    from include.settings import get_settings
+
+    return any(line.waits for line in run_lines(get_settings(), run))
+
+
+def ask(params: dict[str, Any]) -> dict[str, str]:
+    """Return subject and body of the question that a run leaves to a person."""
+    from include.reconcile.approval import request
+    from include.settings import get_settings
+
+    return request(get_settings(), params["run"])
+
+
+def settle(params: dict[str, Any], ti: Any) -> dict[str, list[str]]:
+    """Do what a person answered; return the partition keys of the hours that are certified by it, by stream.
+
+    Raises:
+        CertificateChangedError: another run certified an hour meanwhile: the approval is void.
+        HoursNotProvedError: an approved repair did not prove equal, and is withdrawn.
+    """
+    from include.reconcile.approval import answer_of, take_answer
+    from include.reconcile.report import log_table, require_no_failure, verified
+    from include.reconcile.seal import seal_run
+    from include.settings import get_settings
+
+    settings, run = get_settings(), params["run"]
+    answer = answer_of(ti.xcom_pull(task_ids="approve"), APPROVE)
+    lines = seal_run(settings, run, hours=take_answer(settings, run, answer))
+    log_table(lines)
+    _tell("approve_repair", ("ask", "settle"))
+    if answer.approved:
+        require_no_failure(lines)
+    return verified(lines)
+
+
+def _tell(dag: str, tasks: tuple[str, ...]) -> None:
+    """Tell of the hours that are not proved, and that those are over which are; the tasks' own failures are, too."""
+    from datetime import UTC, datetime
+
+    from airflow.sdk import get_current_context
+
+    from include.alerts.incidents import open_keys
+    from include.alerts.notifier import task_key
+    from include.alerts.telling import mend, tell_once
+    from include.contracts import load_contract, stream_names
+    from include.reconcile.alerting import incidents, read_bad_hours
+    from include.reconcile.certificate import FOLDER
+    from include.settings import get_settings
+    from include.warehouse.client import connect
+
+    settings, context = get_settings(), dict(get_current_context())
+    lateness = {stream: load_contract(stream).lateness_seconds for stream in stream_names()}
+    client = connect(settings)
+    try:
+        bad, known = read_bad_hours(client, lateness, datetime.now(UTC)), open_keys(client)
+    finally:
+        client.disconnect()
+    looked = f"certificates in {settings.artifacts_dir / FOLDER}, {dag} run {context['run_id']}"
+    there, over = incidents(bad, known, looked)
+    tell_once(context, there)
+    mend(context, [*over, *(task_key(dag, task) for task in tasks)])
+
+
 def require_proof(run: str) -> None:
-    """End quietly when no hour of a run is DRIFTED or UNPROVABLE.
+    """Tell people of hours that are not proved; end quietly when no hour of this run is DRIFTED or UNPROVABLE.
 
     Raises:
         HoursNotProvedError: one is; the message names stream, hour, counts and where to look.
@@ -53,4 +126,5 @@ def require_proof(run: str) -> None:
     from include.reconcile.seal import run_lines
     from include.settings import get_settings
 
+    _tell("reconcile_hour", ("plan", "recount", "judge", "seal", "require_proof"))
     require_no_failure(run_lines(get_settings(), run))

@@ -12,6 +12,7 @@ from clickhouse_driver import Client
 
 from include.reconcile.types import (
     HOUR,
+    Answer,
     Certificate,
     Difference,
     Differences,
@@ -20,6 +21,7 @@ from include.reconcile.types import (
     OffsetRange,
     PartitionBalance,
     Recounted,
+    Replayed,
     Segment,
     as_utc,
     epoch,
@@ -28,6 +30,7 @@ from include.reconcile.types import (
 from include.warehouse.sql import read_sql
 
 PLAN, RECOUNT, VERDICT = "plan", "recount", "verdict"
+ASKED, ANSWER = "asked", "answer"
 FIRST_HOUR, LAST_HOUR = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -49,6 +52,30 @@ def certificates(
         read_sql("reconcile/certificates.sql"), {"stream": stream, "from": text(first), "to": text(end)}
     )
     return {as_utc(hour): Certificate(frontier, seal, digest) for hour, frontier, seal, digest in rows}
+
+
+def certificate_versions(
+    client: Client, stream: str, first: datetime = FIRST_HOUR, end: datetime = LAST_HOUR
+) -> dict[tuple[datetime, int, int], int]:
+    """Return the contract version of each certificate of the hours in [first, end), by (hour, frontier, seal).
+
+    It is 0 where the certificate names none.
+    """
+    rows = client.execute(
+        read_sql("reconcile/certificate_versions.sql"),
+        {"stream": stream, "from": text(first), "to": text(end)},
+    )
+    return {(as_utc(hour), frontier, seal): version for hour, frontier, seal, version in rows}
+
+
+def balance_starts(client: Client, plan: HourPlan, base: Certificate) -> dict[int, int]:
+    """Return the first offset that an hour's certificate counted in each partition."""
+    rows = client.execute(
+        read_sql("reconcile/balance_ranges.sql"),
+        {"stream": plan.stream, "seal": base.seal, **bounds(plan.hour)},
+    )
+    spans = {partition: json.loads(ranges) for partition, ranges in rows}
+    return {partition: min(low for low, _ in found) for partition, found in spans.items() if found}
 
 
 def _write(client: Client, step: str, plan: HourPlan, document: dict[str, Any]) -> None:
@@ -87,6 +114,30 @@ def write_judgement(client: Client, plan: HourPlan, judgement: Judgement) -> Non
     _write(client, VERDICT, plan, asdict(judgement))
 
 
+def write_asked(client: Client, plan: HourPlan) -> None:
+    """Record that the repair of an hour waits for a person."""
+    _write(client, ASKED, plan, {})
+
+
+def write_answer(client: Client, plan: HourPlan, answer: Answer) -> None:
+    """Record what a person said to the repair of an hour."""
+    _write(client, ANSWER, plan, asdict(answer))
+
+
+def read_answers(client: Client, run: str) -> dict[tuple[str, datetime], Answer | None]:
+    """Return what was said of each hour of a run whose repair was asked for; None while nobody has answered."""
+    found: dict[tuple[str, datetime], Answer | None] = dict.fromkeys(
+        key for key, _ in _read(client, run, ASKED)
+    )
+    return found | {key: Answer(**document) for key, document in _read(client, run, ANSWER)}
+
+
+def waiting_hours(client: Client, stream: str, since: datetime) -> frozenset[datetime]:
+    """Return the hours of a stream whose repair was asked for since a moment and has no answer."""
+    rows = client.execute(read_sql("reconcile/waiting.sql"), {"stream": stream, "since": text(since)})
+    return frozenset(as_utc(hour) for (hour,) in rows)
+
+
 def _read(client: Client, run: str, step: str) -> list[tuple[tuple[str, datetime], dict[str, Any]]]:
     rows = client.execute(read_sql("reconcile/step.sql"), {"run": run, "step": step})
     return [((row[0], as_utc(row[1])), json.loads(row[7])) for row in rows]
@@ -102,15 +153,14 @@ def read_plans(client: Client, run: str) -> list[HourPlan]:
                     **segment,
                     "range": OffsetRange(**segment["range"]),
                     "hours": {int(key): events for key, events in segment["hours"].items()},
+                    "replayed": tuple(Replayed(**item) for item in segment.get("replayed", ())),
                 }
             )
             for segment in found["segments"]
         )
         base = Certificate(**found["base"]) if found["base"] else None
-        findings = tuple(found["findings"])
-        plans.append(
-            HourPlan(**{**found, "hour": hour, "base": base, "segments": segments, "findings": findings})
-        )
+        texts = {name: tuple(found.get(name, ())) for name in ("findings", "filled")}
+        plans.append(HourPlan(**{**found, "hour": hour, "base": base, "segments": segments, **texts}))
     return plans
 
 

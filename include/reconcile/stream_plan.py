@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from clickhouse_driver import Client
 
 from include.contracts import Contract
-from include.reconcile import ranges
+from include.reconcile import ranges, store
 from include.reconcile.closing import PartitionPosition, why_open
 from include.reconcile.mend import ChainedLedger
+from include.reconcile.replays import inside, replays
 from include.reconcile.types import (
     DRIFTED,
     HOUR,
     OPEN,
     UNPROVABLE,
+    Certificate,
     HourPlan,
     OffsetRange,
-    Segment,
     as_utc,
     epoch,
 )
+from include.reconcile.versions import KeptContracts, added, unfillable
 from include.settings import Settings
 from include.streaming.ledger import LedgerRow
 from include.topics.offsets import Offsets
+from include.warehouse.contract_versions import UnknownContractVersionError
 from include.warehouse.sql import read_sql
 
 APPEND_AHEAD_MS = 3_600_000  # Kafka's default for message.timestamp.after.max.ms is above any sane clock
@@ -41,7 +43,12 @@ class StreamPlanner:
 
     def __init__(self, settings: Settings, client: Client, contract: Contract, ledger: ChainedLedger) -> None:
         self._contract, self._broken = contract, ledger.broken
-        self._rows = ranges.by_partition(ledger.state.rows)
+        self._client = client
+        self._kept = KeptContracts(client, contract)
+        self._all = ledger.state.rows
+        self._versions = {row.contract_version for row in self._all}
+        self._replayed = replays(self._all)
+        self._rows = ranges.by_partition(self._all)
         self._now = datetime.now(UTC)
         self._kafka = Offsets(settings, contract.topic.name)
         self._first = self._kafka.starts()
@@ -51,12 +58,16 @@ class StreamPlanner:
 
     def plan(self, blank: list[HourPlan]) -> list[HourPlan]:
         """Give each hour its segments or its verdict."""
-        needed = [ranges.hour_ranges(self._rows, plan.hour, self._kafka_ranges(plan.hour)) for plan in blank]
+        needed = [
+            ranges.hour_ranges(self._rows, plan.hour, self._kafka_ranges(plan.hour), self._replayed)
+            for plan in blank
+        ]
         decided = [self._decide(plan, found) for plan, found in zip(blank, needed, strict=True)]
         open_ones = [index for index, plan in enumerate(decided) if plan.verdict is None]
-        cut = ranges.segments(self._rows, [needed[index] for index in open_ones])
+        cut = ranges.segments(self._rows, [needed[index] for index in open_ones], self._replayed)
         for index, segments in zip(open_ones, cut, strict=True):
-            decided[index] = _with_segments(decided[index], segments)
+            plan = decided[index]
+            decided[index] = replace(plan, segments=tuple(segments), filled=self._filled(plan))
         return decided
 
     def _kafka_ranges(self, hour: datetime) -> dict[int, OffsetRange]:
@@ -97,13 +108,59 @@ class StreamPlanner:
                     f"partition {item.partition}: raw records from offset {item.start} are gone, "
                     f"the log starts at {self._first.get(item.partition, 'no such partition')}"
                 )
-            versions = {row.contract_version for row in self._inside(item)} - {self._contract.version}
-            if versions:
-                reasons.append(
-                    f"partition {item.partition}: offsets {item.start} to {item.end} were folded under contract "
-                    f"version {sorted(versions)}, and only version {self._contract.version} is here"
-                )
-        return "; ".join(reasons[:5])
+        folded = {row.contract_version for item in needed for row in self._inside(item)}
+        folded |= {item.contract_version for span in needed for item in inside(self._replayed, span)}
+        reasons += self._unfillable(folded)
+        if plan.base is not None:
+            reasons += self._unknown(plan.base_contract_version)
+            reasons += self._sealed_and_gone(plan, plan.base)
+        return "; ".join(dict.fromkeys(reasons[:5]))
+
+    def _sealed_and_gone(self, plan: HourPlan, base: Certificate) -> list[str]:
+        """Return where raw records that the base certificate counted are gone.
+
+        A ledger that was rebuilt begins where the log begins: by itself it knows nothing of them.
+        """
+        spans = store.balance_starts(self._client, plan, base)
+        return [
+            f"partition {partition}: certificate {base.seal} counted records from offset {start}, and the log starts "
+            f"at {first}"
+            for partition, start in sorted(spans.items())
+            if (first := self._first.get(partition, start)) > start
+        ]
+
+    def _unfillable(self, versions: set[int]) -> list[str]:
+        """Return why records of these versions cannot be counted by the loaded contract's cubes."""
+        reasons = []
+        for version in sorted(versions - {self._contract.version}):
+            unknown = self._unknown(version)
+            reasons += unknown or unfillable(self._contract, self._kept.of(version))
+        return reasons
+
+    def _unknown(self, version: int) -> list[str]:
+        try:
+            self._kept.of(version)
+        except UnknownContractVersionError as error:
+            return [str(error)]
+        return []
+
+    def _filled(self, plan: HourPlan) -> tuple[str, ...]:
+        """Return what was not folded for all of the hour: in its rows after the base, or in the base."""
+        if self._versions | {plan.base_contract_version or self._contract.version} == {
+            self._contract.version
+        }:
+            return ()
+        after = plan.base.frontier if plan.base else 0
+        versions = {
+            row.contract_version
+            for row in self._all
+            if row.batch > after
+            and any(as_utc(hour) == plan.hour for hour in (*row.hours, *row.replayed_hours))
+        }
+        if plan.base is not None:
+            versions.add(plan.base_contract_version)
+        names = {name for v in versions for name in added(self._contract, self._kept.of(v))}
+        return tuple(sorted(names))
 
     def _ahead_ms(self) -> int:
         return int(self._contract.topic.config.get("message.timestamp.after.max.ms", APPEND_AHEAD_MS))
@@ -126,7 +183,3 @@ def _lost(client: Client, contract: Contract, ledger: ChainedLedger) -> list[tup
         for row in ledger.state.rows
         if row.lost_to > row.start_offset
     ]
-
-
-def _with_segments(plan: HourPlan, segments: Sequence[Segment]) -> HourPlan:
-    return replace(plan, segments=tuple(segments))

@@ -1,4 +1,4 @@
-"""Turns a trigger form, a schedule or a backfill into a planned run."""
+"""Turns a trigger form, a schedule or a backfill into a planned run, and a long range into one run after another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from include.reconcile.form import AS_SET
+from include.reconcile.hours import first_part
 from include.reconcile.plan import make_plans
 from include.reconcile.types import HOUR, as_utc
 from include.settings import get_settings
@@ -17,22 +19,45 @@ BACKFILL = "backfill"
 
 
 def plan_run(params: Mapping[str, Any], run_type: str, logical_date: datetime | None) -> dict[str, Any]:
-    """Plan a run; return its id, how many hours it judges and how many of them are to be recounted.
+    """Plan a run; return its id, how many hours it judges, how many are to be recounted, and the form of the rest.
 
-    params: streams, from_hour and to_hour (ISO or None), repair. A backfill's run judges the hour before its date.
+    params: streams, from_hour and to_hour (ISO or None), repair, recount_anyway (None: where one hour is named).
+    A backfill's run judges the hour before its date. rest is the form of the run that goes on with the
+    range, None where this run takes all of it.
 
     Raises:
         ValueError: the hours are no ISO timestamps, or are none or too many.
         ReconcileError: a topic does not exist.
     """
-    start, end = (_moment(params[name]) for name in ("from_hour", "to_hour"))
-    if str(run_type) == BACKFILL and logical_date is not None and start is None and end is None:
-        start = end = as_utc(logical_date) - HOUR
-    run, plans = make_plans(get_settings(), params["streams"], start, end, params["repair"])
+    settings = get_settings()
+    start, end = (_hour(params[name]) for name in ("from_hour", "to_hour"))
+    start, end = start or end, end or start
+    anyway = params["recount_anyway"]
+    if anyway is None:
+        anyway = start is not None and start == end
+    if getattr(run_type, "value", run_type) == BACKFILL and logical_date is not None and start is None:
+        start = end = _whole(logical_date) - HOUR
+    rest = None
+    if start is not None and end is not None:
+        last, following = first_part(start, end)
+        if following is not None:
+            rest = {**params, "from_hour": _text(following), "to_hour": _text(end), "recount_anyway": anyway}
+            log.info("this run takes %s to %s; a further one goes on with the rest of the range", start, last)
+        end = last
+    repair = settings.repair if params["repair"] == AS_SET else params["repair"]
+    run, plans = make_plans(settings, params["streams"], start, end, repair, recount_anyway=anyway)
     to_recount = sum(plan.verdict is None for plan in plans)
     log.info("run %s: %s hours to judge, %s of them to recount", run, len(plans), to_recount)
-    return {"run": run, "hours": len(plans), "to_recount": to_recount}
+    return {"run": run, "hours": len(plans), "to_recount": to_recount, "rest": rest}
 
 
-def _moment(text: str | None) -> datetime | None:
-    return as_utc(datetime.fromisoformat(text)) if text else None
+def _hour(text: str | None) -> datetime | None:
+    return _whole(datetime.fromisoformat(text)) if text else None
+
+
+def _whole(moment: datetime) -> datetime:
+    return as_utc(moment).replace(minute=0, second=0, microsecond=0)
+
+
+def _text(hour: datetime) -> str:
+    return f"{hour:%Y-%m-%dT%H:%M:%SZ}"

@@ -10,6 +10,7 @@ PROVED, REPAIRED, DRIFTED, UNPROVABLE, OPEN = "PROVED", "REPAIRED", "DRIFTED", "
 CERTIFYING = (PROVED, REPAIRED)
 FAILING = (DRIFTED, UNPROVABLE)
 AUTO = "auto"  # the repair mode that mends without asking
+ASK = "ask"  # the one in which a person approves a repair first
 MISSING, EXCESS, MISMATCHED = "missing", "excess", "mismatched"
 
 
@@ -50,9 +51,24 @@ class OffsetRange:
         return self.end - self.start
 
 
+@dataclass(frozen=True, order=True)
+class Replayed:
+    """A dead letter that batch `batch` folded: hour is its event hour in epoch seconds as the batch's ledger row lists it,
+    contract_version that of this row."""
+
+    offset: int
+    hour: int
+    batch: int
+    contract_version: int
+
+
 @dataclass(frozen=True)
 class Segment:
-    """A range made of whole ledger rows, and what the ledger says of it; hours: epoch second -> events."""
+    """A range made of whole ledger rows, and what the ledger says of it; hours: epoch second -> events.
+
+    contract_version: that under which the rows' records were folded; 0 stands for the loaded one. replayed: records
+    that the rows count as rejected, and that other batches folded later.
+    """
 
     range: OffsetRange
     accepted: int
@@ -60,6 +76,8 @@ class Segment:
     late: int
     non_records: int
     hours: dict[int, int]
+    contract_version: int = 0
+    replayed: tuple[Replayed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +93,9 @@ class Certificate:
 class HourPlan:
     """What is to be read for an hour, or the verdict that reading cannot change.
 
-    findings: what was wrong with the ledger for this hour, a sentence each.
+    findings: what was wrong with the ledger for this hour, a sentence each. base_contract_version: that of the base's
+    certificate, 0 for the plan's. filled: cubes and `cube.measure` that were not folded for all that is in the hour,
+    so that they cannot be compared as they came and are filled by the recount.
     """
 
     run: str
@@ -91,6 +111,8 @@ class HourPlan:
     verdict: str | None = None
     reason: str = ""
     findings: tuple[str, ...] = ()
+    base_contract_version: int = 0
+    filled: tuple[str, ...] = ()
 
     @property
     def offsets(self) -> int:
@@ -102,7 +124,8 @@ class HourPlan:
 class PartitionBalance:
     """The balance of an hour in one partition; offsets = this_hour + other_hours + rejected + non_records.
 
-    The recount and the ledger count non-records each on their own, and must come to the same.
+    The recount and the ledger count non-records each on their own, and must come to the same. A dead letter that a
+    valid ledger row lists as replayed is an event of this or another hour, and not among rejected.
     """
 
     partition: int
@@ -184,3 +207,11 @@ class Judgement:
     reason: str
     differences: Differences = field(default_factory=Differences)
     drifts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a person said to a repair; by names them, empty when nobody answered in time."""
+
+    approved: bool
+    by: str

@@ -1,12 +1,13 @@
 """The ledger: which batches are committed, which of them are valid, and where the frontier is.
 
-A batch id is generation << 40 | (Spark batch id + 1). A batch is valid when the takeover row of
-the highest generation lists its generation and its id is at most the limit beside it.
+A batch id is generation << 40 | number; a generation's batches are numbered from 1 as they are
+committed. A batch is valid when the takeover row of the highest generation lists its generation and
+its id is at most the limit beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, field, fields
 from datetime import UTC, datetime
 
 from clickhouse_driver import Client
@@ -22,9 +23,11 @@ class GenerationError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One batch's work on one Kafka partition; columns as in sql/migrations/0001_commit.sql.
+    """One batch's work on one Kafka partition; columns as in sql/migrations/0001_commit.sql and 0012_replay.sql.
 
     Offsets are [start_offset, end_offset); Kafka times are epoch milliseconds, both 0 when no record was read.
+    The replayed lists are of one length: dead letters that the batch folded besides its range, and no other
+    figure of the row includes them.
     """
 
     stream: str
@@ -44,9 +47,12 @@ class LedgerRow:
     kafka_time_min: int
     kafka_time_max: int
     contract_version: int
+    replayed_partitions: list[int] = field(default_factory=list)
+    replayed_offsets: list[int] = field(default_factory=list)
+    replayed_hours: list[datetime] = field(default_factory=list)
 
 
-COLUMNS = ", ".join(field.name for field in fields(LedgerRow))
+COLUMNS = ", ".join(column.name for column in fields(LedgerRow))
 
 
 @dataclass(frozen=True)
@@ -86,9 +92,9 @@ class CommitState:
         return max((row.batch for row in self.rows), default=0)
 
 
-def batch_id(generation: int, spark_batch: int) -> int:
-    """Return the id of a batch, ordered first by generation."""
-    return generation << GENERATION_BITS | (spark_batch + 1)
+def batch_id(generation: int, before: int) -> int:
+    """Return the id of the batch that follows `before` others of its generation."""
+    return generation << GENERATION_BITS | (before + 1)
 
 
 def read_commit_state(client: Client, stream: str) -> CommitState:

@@ -2,12 +2,17 @@
 
 The ledger is the checkpoint: Spark's own is scratch, made anew for each query start. Whether to start
 another query after a failure is decided in driver.py.
+
+Batches are numbered as they are committed, one at a time: Spark's, and between them those of
+replayed dead letters, which an idle stream commits too. After a batch that failed, this query commits
+none: a later one would make what the failed one wrote valid.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
+import threading
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +30,7 @@ from include.streaming.crash import crash_point
 from include.streaming.fold import Fold
 from include.streaming.ledger import batch_id, plan_takeover, record_takeover, refuse_recreated
 from include.streaming.partials import OUTPUT_DDL, collect
+from include.streaming.replays import Replays
 from include.streaming.source import QUERY_CONF, batch_ends, source_options
 from include.streaming.vitals import Vitals
 from include.streaming.waiting import insist
@@ -75,18 +81,20 @@ class Query:
         self._settings, self._contract, self._offsets, self._options = settings, contract, offsets, options
         self._skip, self._vitals, self._owner = skip, vitals, owner
         self.generation = self.commits = 0
-        self._gaps_committed = 0
         self._frontier: dict[int, int] = {}
         self._unrecorded: set[int] = set()
         self._checkpoint = Path()
         self._committing = False
+        self._turn = threading.Lock()  # of whoever writes a batch: Spark's callback or this thread
         self._cause: Exception | None = None
         self._client = connect(settings)
         self._control = ControlLog(settings)
+        self._replays = Replays(settings, contract)
 
     def close(self) -> None:
         """End the connections and remove the scratch checkpoint."""
         self._control.close()
+        self._replays.close()
         self._client.disconnect()
         if self.generation:
             shutil.rmtree(self._checkpoint, ignore_errors=True)
@@ -132,12 +140,11 @@ class Query:
         """Commit a batch of their own for offsets that are never read: the record must not wait for traffic."""
         log.warning("%s: these offsets expired or are skipped, unread: %s", self._contract.stream, gaps)
         ranges = {p: (self._frontier[p], self._frontier[p]) for p in self._unrecorded} | gaps
-        batch = batch_id(self.generation, 0)
+        batch = batch_id(self.generation, self.commits)
         lost = {p: end for p, (_, end) in ranges.items()}
         rows = ledger_rows(self._contract, batch, ranges, lost, {})
         self._check(self._control.newest(self._contract.stream))
         write_batch(self._client, self._contract, batch, {}, rows, between=self._between)
-        self._gaps_committed = 1
         self._committed(batch, ranges)
 
     def run(self, spark: SparkSession) -> None:
@@ -164,7 +171,7 @@ class Query:
         try:
             self._follow(query)
         except Exception as error:
-            if self._cause is None:
+            if self._cause is None or self._cause is error:
                 raise
             raise self._cause from error
         finally:
@@ -181,16 +188,51 @@ class Query:
                 waited = time.monotonic() - asked > IDLE_TRIGGER_SECONDS
                 if not query.status["isTriggerActive"] or (waited and not self._committing):
                     return
+            else:
+                self._replay()
 
     def _batch(self, folded: DataFrame, spark_batch: int) -> None:
-        self._committing = True
+        with self._turn:
+            if self._cause is not None:
+                raise RuntimeError("a batch of this query failed") from self._cause
+            self._committing = True
+            try:
+                self._commit(folded, spark_batch)
+            except Exception as error:
+                self._cause = error
+                raise
+            finally:
+                self._committing = False
+
+    def _replay(self) -> None:
+        """Commit dead letters that were approved, as a batch of their own between two of Spark's."""
+        replay = self._replays.next()
+        recorded = self._frontier.keys() - self._unrecorded
+        if replay is None or not recorded or not self._turn.acquire(timeout=POLL_SECONDS):
+            return
         try:
-            self._commit(folded, spark_batch)
+            if self._cause is not None:
+                return
+            batch, lowest = batch_id(self.generation, self.commits), min(recorded)
+            row = replay.ledger_row(self._contract, batch, lowest, self._frontier[lowest])
+            self._check(self._control.newest(self._contract.stream))
+            write_batch(
+                self._client,
+                self._contract,
+                batch,
+                replay.cubes,
+                [row],
+                between=self._between,
+                crash=partial(crash_point, self._settings),
+            )
+            self._committed(batch, {lowest: (row.start_offset, row.end_offset)})
+            self._replays.committed()
+            log.info("%s: batch %d replays %d dead letters", row.stream, batch, len(replay.letters))
         except Exception as error:
             self._cause = error
             raise
         finally:
-            self._committing = False
+            self._turn.release()
 
     def _commit(self, folded: DataFrame, spark_batch: int) -> None:
         """Fold and commit one batch: take the ranges, fold, ask for the log start, check the fence, write."""
@@ -204,7 +246,7 @@ class Query:
         results = collect(self._contract, ((row.kind, row.payload) for row in folded.collect()))
         if all(start == end for start, end in ranges.values()):
             return
-        batch = batch_id(self.generation, spark_batch + self._gaps_committed)
+        batch = batch_id(self.generation, self.commits)
         rows = ledger_rows(self._contract, batch, ranges, self._offsets.starts(), results)
         self._check(self._control.newest(self._contract.stream))
         write_batch(
@@ -220,7 +262,7 @@ class Query:
 
     def _committed(self, batch: int, ranges: dict[int, tuple[int, int]]) -> None:
         self._frontier |= {p: end for p, (_, end) in ranges.items()}
-        self._unrecorded = set()
+        self._unrecorded -= ranges.keys()
         self._vitals.frontier, self._vitals.batch = dict(self._frontier), batch
         self._vitals.detail = ""
         self.commits += 1

@@ -1,7 +1,10 @@
--- Accepted events by batch and event hour, of the batches that a stream committed since a moment (epoch seconds).
+-- Events by batch and event hour, replayed dead letters included, of the batches that a stream committed since a moment
+-- (epoch seconds).
 SELECT batch, toUInt32(hour) AS event_hour, sum(events) AS accepted
 FROM (
-    SELECT batch, partition, any(hours) AS of_hours, any(hour_events) AS of_events
+    SELECT
+        batch, partition, arrayConcat(any(hours), any(replayed_hours)) AS of_hours,
+        arrayConcat(any(hour_events), arrayMap(x -> toUInt64(1), any(replayed_hours))) AS of_events
     FROM ledger
     WHERE stream = %(stream)s AND committed_at >= toDateTime(%(since)s, 'UTC')
     GROUP BY batch, partition

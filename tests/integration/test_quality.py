@@ -64,7 +64,7 @@ def write_ledger(
     client.execute(
         "INSERT INTO ledger VALUES",
         [(STREAM, batch, partition, start, start + lost, end, accepted, 4, 0, 1, [HOUR], [accepted], [start], [end - 1],
-          0, 0, 1, NOW)],
+          0, 0, 1, [], [], [], NOW)],
     )  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def test_a_hole_just_before_the_hour_is_seen(platform: Settings, clickhouse: Cli
     write_ledger(clickhouse, 0, BATCH + 1, 1000, 2000)
     clickhouse.execute(
         "INSERT INTO ledger VALUES",
-        [(STREAM, BATCH, 0, 0, 0, 990, 990, 0, 0, 0, [earlier], [990], [0], [989], 0, 0, 1, NOW)],
+        [(STREAM, BATCH, 0, 0, 0, 990, 990, 0, 0, 0, [earlier], [990], [0], [989], 0, 0, 1, [], [], [], NOW)],
     )
     message = failures(platform)["ledger_balance", "offset_gap"]
     assert "1000" in message

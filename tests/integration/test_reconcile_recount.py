@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from include.contracts import load_contract
 from include.contracts.classifier import Classifier, Event
 from include.reconcile.classify import classified
 from include.reconcile.measure import measure
-from include.reconcile.types import OffsetRange, Segment
+from include.reconcile.types import OffsetRange, Replayed, Segment
 from tests.helpers import ad_event
 
 CONTRACT = load_contract("ad_events")
@@ -284,3 +285,31 @@ def test_a_window_at_the_last_microsecond_of_an_hour_stays_in_it(spark: SparkSes
 def test_clean_rows_cost_no_classifier_call(spark: SparkSession) -> None:
     found = outcomes(spark, [text(event_id=f"E{n}") for n in range(50)])
     assert all(row["clean"] and row["reason"] is None for row in found)
+
+
+def test_records_are_judged_under_their_segments_version_and_replayed_ones_under_their_own(
+    spark: SparkSession,
+) -> None:
+    country = CONTRACT.fields["country"]
+    fields = {**CONTRACT.fields, "country": country.model_copy(update={"allowed": ("UK", "ES")})}
+    second = CONTRACT.model_copy(update={"version": 2, "fields": fields})
+    values = [(p, offset, text(event_id=f"E{p}{offset}", country="ES")) for p in (0, 1) for offset in (0, 1)]
+    records = spark.createDataFrame([(p, o, bytearray(v), KAFKA_MS * 1000) for p, o, v in values], SCHEMA)
+    asked = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
+    replayed = (Replayed(1, asked, 9, 2),)
+    segments = [
+        Segment(OffsetRange(0, 0, 2), 0, 2, 0, 0, {}, 1, replayed),
+        Segment(OffsetRange(1, 0, 2), 2, 0, 0, 0, {asked: 2}, 2),
+    ]
+    measured = measure(records, second, segments, [asked], {1: CONTRACT})
+    counts = {(c.segment, c.reason, c.hour, c.replayed): c.records for c in measured.counts}
+    assert counts == {
+        (0, "schema", None, False): 1,
+        (0, None, asked, True): 1,
+        (1, None, asked, False): 2,
+    }
+    assert [cell.came[0] for cell in measured.cells] == [3]
+    alone = measure(records, second, [replace(s, replayed=()) for s in segments], [asked], {1: CONTRACT})
+    assert [cell.came[0] for cell in alone.cells] == [2]
+    none = measure(records, second, [replace(s, replayed=()) for s in segments], [asked])
+    assert [cell.came[0] for cell in none.cells] == [4], "what it would be under today's contract alone"

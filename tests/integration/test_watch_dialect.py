@@ -55,19 +55,19 @@ def test_an_incident_is_found_with_who_told_it_until_it_is_closed(engine: Engine
 
 def test_recent_batches_and_delta_counts_agree(engine: Engine) -> None:
     engine.session.query(
-        "INSERT INTO ledger (stream, batch, partition, hours, hour_events, committed_at) "
-        f"VALUES ('ad_events', {BATCH}, 0, [toDateTime({HOUR}, 'UTC')], [3], now()), "
-        f"('ad_events', {BATCH}, 1, [toDateTime({HOUR}, 'UTC')], [4], now())"
+        "INSERT INTO ledger (stream, batch, partition, hours, hour_events, replayed_hours, committed_at) "
+        f"VALUES ('ad_events', {BATCH}, 0, [toDateTime({HOUR}, 'UTC')], [3], [], now()), "
+        f"('ad_events', {BATCH}, 1, [toDateTime({HOUR}, 'UTC')], [4], [toDateTime({HOUR}, 'UTC')], now())"
     )
     engine.session.query(
         "INSERT INTO ad_events_delta (window_start, event_type, country, ad_format, batch, event_count) "
-        f"SELECT toDateTime({HOUR + 60}, 'UTC'), 'click', 'US', 'banner', {BATCH}, 7"
+        f"SELECT toDateTime({HOUR + 60}, 'UTC'), 'click', 'US', 'banner', {BATCH}, 8"
     )
     (ledger,) = engine.ask("watch/recent_batches.sql", {"stream": "ad_events", "since": 1})
     cube = ad_events().cubes[0]
     bounds = {"begin": HOUR, "end": HOUR + 3600, "hours": (HOUR,), "low": BATCH, "high": BATCH}
     (served,) = engine.ask("watch/delta_counts.sql.j2", bounds, cube=cube, measure=cube.measures[0])
-    assert [int(x) for x in ledger] == [int(x) for x in served] == [BATCH, HOUR, 7]
+    assert [int(x) for x in ledger] == [int(x) for x in served] == [BATCH, HOUR, 8]
     (commit,) = engine.ask("watch/last_commit.sql", {"stream": "ad_events", "lowest": BATCH})
     assert int(commit[0]) > HOUR
 
@@ -80,7 +80,7 @@ def test_heartbeats_orders_and_checks_are_read_as_on_the_server(engine: Engine) 
     )
     found = engine.ask("watch/heartbeats.sql", {"stream": "s", "since": 0, "day": "1970-01-01"})
     assert [[int(x) for x in row] for row in found] == [[0, 10, 0, 0, 10], [4, 20, 30, 30, 40]]
-    assert [[int(x) for x in row] for row in engine.ask("watch/last_launch.sql", {"stream": "s"})] == [[0]]
+    assert [[int(x) for x in row] for row in engine.ask("watch/last_launch.sql", {"stream": "s"})] == [[0, 0]]
     past = {"stream": "s", "since": 0, "day": "1970-01-01"}
     assert engine.ask("watch/history.sql", past) == []
     assert [[int(x) for x in row] for row in engine.ask("watch/gave_up.sql", past)] == [[0]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from include.reconcile.balance import SegmentRead, balances, findings, vanished
-from include.reconcile.types import OffsetRange, Segment
+from include.reconcile.types import OffsetRange, Replayed, Segment
 
 HOUR = 1_765_846_800
 SEGMENT = Segment(
@@ -35,3 +35,28 @@ def test_fewer_records_than_the_ledger_counted_are_gone_and_more_are_not() -> No
         "partition 3: 2 of the records that the ledger counted in offsets 100 to 120 are gone"
     ]
     assert vanished([replace(READ, rejected={"schema": 4})]) == []
+
+
+REPLAYS = (Replayed(101, HOUR, 9, 2), Replayed(102, 0, 9, 2))
+AGAIN = replace(
+    READ,
+    segment=replace(SEGMENT, replayed=REPLAYS),
+    rejected={"schema": 1},
+    replayed={HOUR: (1, 1), 0: (1, 1)},
+)
+
+
+def test_a_replayed_record_is_rejected_in_its_rows_and_an_event_in_the_balance() -> None:
+    (balance,) = balances(HOUR, [AGAIN])
+    assert balance.holds
+    assert findings(AGAIN) == []
+    assert (balance.this_hour, balance.other_hours, balance.rejected) == (11, 3, 1)
+
+
+def test_a_replayed_record_that_is_rejected_again_or_is_of_another_hour_is_a_finding() -> None:
+    refused = replace(AGAIN, replayed={HOUR: (1, 1)}, refused={"schema": 1})
+    (balance,) = balances(HOUR, [refused])
+    assert (balance.holds, balance.rejected) == (True, 2)
+    assert "1 of 2 dead letters" in findings(refused)[0]
+    assert "rejected: {'schema': 1}" in findings(refused)[0]
+    assert "1 of 2 dead letters" in findings(replace(AGAIN, replayed={HOUR: (2, 2)}))[0]

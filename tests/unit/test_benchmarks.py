@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.recount import readme_line as recount_line
 from benchmarks.report import Machine, machine, ratio, readme_line, table, timing
 from benchmarks.throughput import UnequalTotalsError, check
 from benchmarks.workload import Totals, truth_of
@@ -83,3 +84,15 @@ def test_the_truth_holds_every_event_that_was_sent() -> None:
     totals = truth_of(generator_for("ad_events").draw(schedule, 0, 1))
     assert sum(events for events, _ in totals.values()) == plan.events
     assert {window for window, *_ in totals} == {int(start.timestamp()) + 60 * n for n in range(3)}
+
+
+def test_the_recount_is_held_against_both_of_its_peers() -> None:
+    timings = {"recount": timing([2.0], 10), "obvious": timing([5.0], 10), "bounded": timing([3.0], 10)}
+    where = Machine(2, "a processor", 8)
+    assert recount_line("2026-01-01", "a command", timings, 0.204, where) == (
+        "| 2026-01-01 | 2 cores, a processor, 8 GiB | `a command` | 2.00 (2.00 to 2.00) | 5.00 (5.00 to 5.00) "
+        "| 3.00 (3.00 to 3.00) | 2.50x, 2.50x | 1.50x, 1.50x | 20.4% |"
+    )
+    assert table(timings, "recount", ["obvious", "bounded"]).splitlines()[-1] == (
+        "recount against bounded: 1.50x by median, 1.50x fastest against fastest"
+    )

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from include.reconcile.closing import PartitionPosition, closes_at, why_open
-from include.reconcile.hours import MOST_HOURS, StreamHistory, asked_hours, due_hours
+from include.reconcile.hours import (
+    MOST_HOURS,
+    MOST_RANGE,
+    StreamHistory,
+    asked_hours,
+    due_hours,
+    first_part,
+    needs_judgement,
+)
 from include.reconcile.types import Certificate
 
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
@@ -92,3 +101,53 @@ def test_a_range_that_is_asked_for_is_bounded() -> None:
         asked_hours(HOUR, HOUR + 24 * ONE)
     with pytest.raises(ValueError, match="0 hours"):
         asked_hours(HOUR, HOUR - ONE)
+
+
+def test_an_hour_whose_repair_waits_for_a_person_is_left_alone() -> None:
+    drifted = history(certificates={}, last_verdicts={HOUR: "DRIFTED"})
+    assert HOUR in due_hours(drifted, NOW, LATENESS)
+    assert HOUR not in due_hours(replace(drifted, waiting=frozenset([HOUR])), NOW, LATENESS)
+
+
+@pytest.mark.parametrize(
+    ("age_hours", "sealed_hours_ago", "due"),
+    [(20, 1, True), (40, 1, False), (40, 23, False), (40, 24, True), (23.9, 0.1, True), (24, 0.1, False)],
+)
+def test_late_events_seal_an_aged_hour_again_once_a_day(
+    age_hours: float, sealed_hours_ago: float, due: bool
+) -> None:
+    now = HOUR + ONE + timedelta(hours=age_hours)
+    sealed = {HOUR: now - timedelta(hours=sealed_hours_ago)}
+    found = needs_judgement(HOUR, history(later={HOUR: 101}, certified_at=sealed), now)
+    assert found == due
+
+
+def test_an_altered_seal_of_an_aged_hour_is_not_left_for_a_day() -> None:
+    now = HOUR + 40 * ONE
+    altered = history(digests={(HOUR, 100, 1): "x"}, certified_at={HOUR: now - ONE})
+    assert needs_judgement(HOUR, altered, now)
+    assert needs_judgement(HOUR, history(mended={HOUR: 2}, certified_at={HOUR: now - ONE}), now)
+
+
+def test_late_events_that_cannot_be_proved_are_looked_at_once() -> None:
+    unprovable = history(later={HOUR: 101}, last_verdicts={HOUR: "UNPROVABLE"})
+    assert needs_judgement(HOUR, unprovable, NOW)
+    assert not needs_judgement(HOUR, replace(unprovable, unproved={HOUR: 101}), NOW)
+    assert needs_judgement(HOUR, replace(unprovable, unproved={HOUR: 101}, later={HOUR: 102}), NOW)
+    assert not needs_judgement(HOUR, replace(unprovable, later={}, mended={HOUR: 2}), NOW)
+
+
+def test_a_long_range_is_taken_in_parts_that_end() -> None:
+    start, end = HOUR, HOUR + 60 * ONE
+    parts = []
+    following: datetime | None = start
+    while following is not None:
+        begins = following
+        last, following = first_part(begins, end)
+        parts.append((last - begins) // ONE + 1)
+    assert parts == [24, 24, 13]
+    assert first_part(HOUR, HOUR) == (HOUR, None)
+    assert first_part(HOUR, HOUR + 23 * ONE) == (HOUR + 23 * ONE, None)
+    for wrong in (HOUR - ONE, HOUR + MOST_RANGE):
+        with pytest.raises(ValueError, match="1 to 744 hours"):
+            first_part(HOUR, wrong)

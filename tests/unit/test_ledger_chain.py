@@ -123,3 +123,9 @@ def test_where_a_stream_began_is_not_guessed() -> None:
     assert "before offset 10" in unknown[0]
     later = [row(batch_id(1, 0), 500, 510, 0), row(batch_id(1, 1), 510, 520, 1)]
     assert missing_beginnings(later, {0: 0, 1: 0})[1], "it may have been launched at a timestamp"
+
+
+def test_a_gap_does_not_take_the_id_of_a_batch_that_only_replays() -> None:
+    rows = [CHAIN[0], replace(row(G + 2, 10, 10), replayed_partitions=[0], replayed_offsets=[3]), CHAIN[2]]
+    (fault,) = chain_faults(by_partition(rows), KEEP, None, {0: {G + 2}})
+    assert (fault.span, fault.batch) == (OffsetRange(0, 10, 20), G), "number 0, which no driver uses"

@@ -34,7 +34,7 @@ for partition in (0, 1):
     for number, (start, end) in enumerate([(0, 1000), (1000, 2000), (2003, 2100)], start=1):
         session.query(
             f"INSERT INTO ledger VALUES ('ad_events', {batch + number}, {partition}, {start}, {start}, {end}, "
-            f"{end - start - 5}, 4, 0, 1, [{hour}], [1], [1], [1], 0, 0, 1, {hour})"
+            f"{end - start - 5}, 4, 0, 1, [{hour}], [1], [1], [1], 0, 0, 1, [], [], [], {hour})"
         )
     session.query(
         f"INSERT INTO balances VALUES ('ad_events', {hour}, 7, {partition}, '', 2000, 1990, 0, 8, '', 2, 2, 0, 0)"

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from include.reconcile.balance import balances, by_segment, findings
 from include.reconcile.measure import SegmentCount
 from include.reconcile.ranges import by_partition, holds_hour, hour_ranges, join, segments
-from include.reconcile.types import HOUR, OffsetRange, Segment, epoch
+from include.reconcile.replays import replay_findings, replays
+from include.reconcile.types import HOUR, OffsetRange, Replayed, Segment, epoch
 from include.streaming.ledger import LedgerRow
 
 H = datetime(2026, 1, 1, 5, tzinfo=UTC)
@@ -120,3 +121,35 @@ def test_an_hour_of_a_late_batch_is_read_where_kafka_times_say_so() -> None:
     late = row(0, 10, [], (H_MS + 10, H_MS + 20), accepted=0, rejected=10)
     assert hour_ranges(by_partition([late]), H, {}) == [OffsetRange(0, 0, 10)]
     assert hour_ranges(by_partition([late]), H + timedelta(hours=3), {}) == []
+
+
+def test_a_segment_ends_where_the_contract_version_changes() -> None:
+    rows = by_partition([row(0, 10, [H]), row(10, 20, [H], contract_version=2), row(20, 30, [H])])
+    (found,) = segments(rows, [hour_ranges(rows, H, {})])
+    assert [(s.range.start, s.contract_version) for s in found] == [(0, 1), (10, 2), (20, 1)]
+
+
+def test_a_row_with_a_replayed_record_of_the_hour_is_read_and_its_segment_names_the_record() -> None:
+    other = [row(0, 10, [H + HOUR], rejected=1), row(10, 20, [H + HOUR])]
+    batch = replace(
+        row(20, 30, [H + HOUR]),
+        replayed_partitions=[0, 0],
+        replayed_offsets=[4, 14],
+        replayed_hours=[H, H + HOUR],
+    )
+    rows, replayed = by_partition([*other, batch]), replays([*other, batch])
+    assert hour_ranges(rows, H, {}) == []
+    ranges = hour_ranges(rows, H, {}, replayed)
+    assert ranges == [OffsetRange(0, 0, 10)]
+    ((segment,),) = segments(rows, [ranges], replayed)
+    assert segment.replayed == (Replayed(4, epoch(H), batch.batch, 1),)
+
+
+def test_a_record_that_two_batches_replay_is_a_finding_of_its_hour_until_it_is_certified() -> None:
+    lists = {"replayed_partitions": [0], "replayed_offsets": [4], "replayed_hours": [H]}
+    rows = [row(10, 20, [H], **lists), row(20, 30, [H], **lists)]
+    assert replays(rows)[0][0].batch == rows[0].batch, "the first counts"
+    assert replay_findings(rows[:1], H, 0) == []
+    assert len(replay_findings(rows, H, rows[0].batch)) == 1
+    assert replay_findings(rows, H, rows[1].batch) == []
+    assert replay_findings(rows, H + HOUR, 0) == []

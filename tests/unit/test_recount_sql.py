@@ -92,3 +92,15 @@ def test_the_digest_is_the_one_that_clickhouse_18_16_gave(warehouse: Any) -> Non
 def test_deltas_after_the_base_are_counted_up_to_the_frontier(warehouse: Any) -> None:
     assert rows(warehouse, "reconcile/deltas_after.sql.j2") == ["2"]
     assert rows(warehouse, "reconcile/later_deltas.sql.j2") == [f"2026-01-01 00:00:00\t{G + 3}"]
+
+
+def test_the_contract_version_of_a_certificate_is_read_from_its_document(warehouse: Any) -> None:
+    documents = ['{"contract_version": 12, "offset_ranges": [{"contract_version": 3}]}', '{"reason": ""}', ""]
+    for seal, document in enumerate(documents):
+        warehouse.query(
+            "INSERT INTO certificates (stream, hour, frontier, seal, document) VALUES "
+            f"('ad_events', toDateTime('2026-01-01 00:00:00', 'UTC'), 9, {seal}, '{document}')"
+        )
+    found = warehouse.query(filled(read_sql("reconcile/certificate_versions.sql")), "CSV").bytes().decode()
+    versions = {int(line.split(",")[2]): int(line.split(",")[3]) for line in found.splitlines()}
+    assert versions == {0: 12, 1: 0, 2: 0}

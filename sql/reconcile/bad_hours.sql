@@ -1,0 +1,17 @@
+-- Hours of a stream whose newest verdict is no proof, with what it says, and whether a certificate stays in force.
+SELECT hour, last_verdict, why, lacking, surplus, unlike, of_run, certified
+FROM (
+    SELECT hour,
+        argMax(verdict, judged_at) AS last_verdict,
+        argMax(reason, judged_at) AS why,
+        argMax(missing, judged_at) AS lacking,
+        argMax(excess, judged_at) AS surplus,
+        argMax(mismatched, judged_at) AS unlike,
+        argMax(run, judged_at) AS of_run,
+        countIf(verdict IN ('PROVED', 'REPAIRED')) AS certified
+    FROM verdicts
+    WHERE stream = %(stream)s
+    GROUP BY hour
+)
+WHERE last_verdict NOT IN ('PROVED', 'REPAIRED')
+ORDER BY hour
