@@ -12,7 +12,7 @@ LOCAL := $(BIN)/python -m include.local
 WITH_PLATFORM := set -a; . .local/env; set +a;
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status logs clean demo test unit lint bench
+.PHONY: help verify setup up down status logs clean demo test chaos soak unit lint bench prove
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,7 +45,19 @@ unit: setup ## the tests that need no service
 	@$(BIN)/pytest tests/unit
 
 test: unit up ## all tests: unit, then integration and system on the running platform
-	@$(WITH_PLATFORM) $(BIN)/pytest tests/integration tests/system
+	@$(WITH_PLATFORM) $(BIN)/pytest tests/integration tests/system -m "not long"
+
+chaos: up ## kill, pause and stop every part under traffic; CHAOS_KILLS rounds (3), CHAOS_SEED
+	@$(WITH_PLATFORM) $(BIN)/pytest tests/system -m chaos
+
+soak: up ## ten minutes of 5,000 events/s: memory, parts, freshness; SOAK_SECONDS for longer
+	@$(WITH_PLATFORM) $(BIN)/python -m benchmarks.soak $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS))
+
+verify: setup ## prove one certificate again: STREAM=ad_events HOUR=2026-01-01T05 [SEAL=12]
+	@$(WITH_PLATFORM) $(BIN)/python -m include.reconcile.prove_again "$(STREAM)" "$(HOUR)" $(if $(SEAL),--seal "$(SEAL)")
+
+prove: up ## 200 random faults, 200 clean hours: all found, mended, no false alarm; PROVE_SEED, PROVE_FAULTS
+	@$(WITH_PLATFORM) $(BIN)/python -m tests.prove $(if $(PROVE_SEED),--seed $(PROVE_SEED)) $(if $(PROVE_FAULTS),--faults $(PROVE_FAULTS))
 
 lint: setup ## ruff and mypy --strict
 	@$(BIN)/ruff check .

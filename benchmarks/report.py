@@ -53,16 +53,16 @@ def timing(seconds: Sequence[float], events: int) -> Timing:
     return Timing(tuple(seconds), middle, fastest, max(seconds), events / middle, events / fastest)
 
 
-def ratio(timings: Mapping[str, Timing]) -> Ratio | None:
+def ratio(timings: Mapping[str, Timing], product: str = PRODUCT, peer: str = PEER) -> Ratio | None:
     """Return product against peer, none unless both ran."""
-    if PRODUCT not in timings or PEER not in timings:
+    if product not in timings or peer not in timings:
         return None
-    product, peer = timings[PRODUCT], timings[PEER]
-    return Ratio(peer.median / product.median, peer.fastest / product.fastest)
+    ours, theirs = timings[product], timings[peer]
+    return Ratio(theirs.median / ours.median, theirs.fastest / ours.fastest)
 
 
-def table(timings: Mapping[str, Timing]) -> str:
-    """Return the aligned table of all contenders, and the ratio below it."""
+def table(timings: Mapping[str, Timing], product: str = PRODUCT, peers: Sequence[str] = (PEER,)) -> str:
+    """Return the aligned table of all contenders, and below it the ratio of the product to each peer."""
     lines = [
         f"{'contender':<10} {'median s':>9} {'min s':>9} {'max s':>9} {'events/s':>10} {'fastest/s':>10}"
     ]
@@ -70,12 +70,13 @@ def table(timings: Mapping[str, Timing]) -> str:
         f"{name:<10} {t.median:>9.2f} {t.fastest:>9.2f} {t.slowest:>9.2f} {t.rate:>10,.0f} {t.fastest_rate:>10,.0f}"
         for name, t in timings.items()
     ]
-    found = ratio(timings)
-    if found is not None:
-        lines.append(
-            f"{PRODUCT} against {PEER}: {found.of_medians:.2f}x by median, {found.of_fastest:.2f}x fastest "
-            "against fastest"
-        )
+    for peer in peers:
+        found = ratio(timings, product, peer)
+        if found is not None:
+            lines.append(
+                f"{product} against {peer}: {found.of_medians:.2f}x by median, {found.of_fastest:.2f}x fastest "
+                "against fastest"
+            )
     return "\n".join(lines)
 
 

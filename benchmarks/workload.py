@@ -57,8 +57,12 @@ class Workload:
 
 
 @contextmanager
-def filled_topic(platform: Settings, events: int, seed: int) -> Iterator[Workload]:
+def filled_topic(
+    platform: Settings, events: int, seed: int, rate: float = RATE, start: datetime | None = None
+) -> Iterator[Workload]:
     """Make a topic (lz4, 4 partitions) and a database, send `events`; remove everything at the end.
+
+    `rate` is in events a second of event time; without a `start` they end a minute ago.
 
     Raises:
         BrokerUnreachableError: no broker answers.
@@ -89,7 +93,7 @@ def filled_topic(platform: Settings, events: int, seed: int) -> Iterator[Workloa
             undo.callback(_delete_topic, admin, name)
         undo.callback(_drop_database, settings)
         _prepare(settings, contract)
-        value_bytes, truth = _fill(settings, contract.topic.name, events, seed)
+        value_bytes, truth = _fill(settings, contract.topic.name, events, seed, rate, start)
         yield Workload(settings, contract, events, value_bytes, truth)
 
 
@@ -110,10 +114,12 @@ def _prepare(settings: Settings, contract: Contract) -> None:
     client.disconnect()
 
 
-def _fill(settings: Settings, topic: str, events: int, seed: int) -> tuple[float, Totals]:
-    duration = timedelta(seconds=events / RATE)
-    start = datetime.now(UTC) - duration - timedelta(minutes=1)
-    plan = TrafficPlan(rate=RATE, duration=duration.total_seconds(), start=start, seed=seed)
+def _fill(
+    settings: Settings, topic: str, events: int, seed: int, rate: float, start: datetime | None
+) -> tuple[float, Totals]:
+    duration = timedelta(seconds=events / rate)
+    start = start or datetime.now(UTC) - duration - timedelta(minutes=1)
+    plan = TrafficPlan(rate=rate, duration=duration.total_seconds(), start=start, seed=seed)
     schedule = draw_schedule(plan, round(start.timestamp() * 1e6), PARTITIONS)
     schedule = replace(schedule, partition=np.arange(plan.events) % PARTITIONS)
     traffic = generator_for(STREAM).draw(schedule, 0, seed)

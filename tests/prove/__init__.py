@@ -1,0 +1,5 @@
+"""Random faults against the proof: `python -m tests.prove` damages hours by chance and checks what reconciliation says.
+
+draw.py chooses the faults, stage.py is a stream with real services, rounds.py does one round on it (seen.py),
+checks.py judges it without any service, report.py says what came of all.
+"""
