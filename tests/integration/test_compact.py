@@ -18,6 +18,7 @@ from include.reconcile.compare import digest_of
 from include.reconcile.ranges import by_partition
 from include.settings import Settings
 from include.streaming.ledger import (
+    COLUMNS,
     LedgerRow,
     batch_id,
     insert_ledger_rows,
@@ -74,9 +75,8 @@ def ledger(
                     [start] * len(hours), [end - 1] * len(hours), ms, ms, 1)  # fmt: skip
     insert_ledger_rows(client, [row])
     client.execute(
-        "INSERT INTO ledger SELECT stream, batch, partition, start_offset, lost_to, end_offset, accepted, rejected, late, "
-        "non_records, hours, hour_events, hour_first, hour_last, kafka_time_min, kafka_time_max, contract_version, "
-        "toDateTime(%(at)s, 'UTC') FROM ledger WHERE batch = %(batch)s AND partition = %(partition)s",
+        f"INSERT INTO ledger ({COLUMNS}, committed_at) SELECT {COLUMNS}, toDateTime(%(at)s, 'UTC') FROM ledger "
+        "WHERE batch = %(batch)s AND partition = %(partition)s",
         {"at": int(at.timestamp()), "batch": batch, "partition": partition},
     )
 
