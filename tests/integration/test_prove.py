@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 
+import pytest
+
 from tests.prove.__main__ import Size, prove
 
 SHORT = Size(
@@ -18,6 +20,7 @@ SHORT = Size(
 )
 
 
+@pytest.mark.long
 def test_random_faults_are_found_and_mended_and_clean_hours_stay_proved() -> None:
     seed = secrets.randbelow(2**31)
     proof = prove(SHORT, seed)
