@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from clickhouse_driver import Client
 
+from include.spark.orders import last_order
 from include.streaming.ledger import GenerationError
 from include.warehouse.sql import read_sql
 
@@ -17,10 +18,8 @@ class LostLedgerError(GenerationError):
 
 def is_stopped(client: Client, stream: str) -> bool:
     """Return whether the last that a person ordered of the stream is a stop."""
-    rows = client.execute(
-        read_sql("life_cycle/last_order.sql"), {"stream": stream, "watcher": "watch_stream"}
-    )
-    return bool(rows) and rows[0][1] == "stop"
+    order = last_order(client, stream)
+    return order is not None and not order.is_launch
 
 
 def refuse_lost(client: Client, stream: str, claimed: int) -> None:
