@@ -10,6 +10,8 @@ export PYTHONPATH := $(CURDIR)
 LOCAL := $(BIN)/python -m include.local
 # Tests that need services get the settings of the local platform.
 WITH_PLATFORM := set -a; . .local/env; set +a;
+# Files of tests in two processes. Tests of the whole platform share it, and run one after the other.
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help verify setup up down status logs clean demo test chaos soak unit lint bench prove
@@ -42,10 +44,11 @@ demo: setup ## run the main job end to end through Airflow, and report
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m include.demo
 
 unit: setup ## the tests that need no service
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit $(IN_PARALLEL)
 
 test: unit up ## all tests: unit, then integration and system on the running platform
-	@$(WITH_PLATFORM) $(BIN)/pytest tests/integration tests/system -m "not long"
+	@$(WITH_PLATFORM) $(BIN)/pytest tests/integration -m "not long" $(IN_PARALLEL) --durations=15
+	@$(WITH_PLATFORM) $(BIN)/pytest tests/system -m "not long" --durations=15
 
 chaos: up ## kill, pause and stop every part under traffic; CHAOS_KILLS rounds (3), CHAOS_SEED
 	@$(WITH_PLATFORM) $(BIN)/pytest tests/system -m chaos

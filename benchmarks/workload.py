@@ -140,6 +140,8 @@ def truth_of(traffic: Traffic) -> Totals:
     """Return the sender's tally in the form of `Workload.truth`."""
     totals: Totals = {}
     for row in traffic.truth():
+        if row.cube != "ad_events":
+            continue
         label, figures = json.loads(row.dimensions), json.loads(row.came)
         key = int(row.window_start.timestamp()), label["event_type"], label["country"], label["ad_format"]
         totals[key] = figures["event_count"], figures["revenue"]

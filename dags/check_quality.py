@@ -1,6 +1,6 @@
 """# Check data quality
 
-Runs the Great Expectations suites of a stream on served hours and on their ledger and balance, and publishes the
+Runs the Great Expectations suites of each stream on served hours and on their ledger and balance, and publishes the
 report. It follows every verified hour by itself; hours that are proved together are checked in one run. Trigger it
 for hours of your choice, or without an hour for the newest certified ones. It never withholds a proof.
 
@@ -22,6 +22,7 @@ from typing import Any
 from airflow.sdk import Asset, AssetAny, FixedKeyMapper, Param, PartitionedAssetTimetable, dag, task
 
 from include.contracts import stream_names
+from include.spark.form import STREAMS
 
 VERIFIED = {f"proved_{stream}": stream for stream in stream_names()}
 HOURS = r"^(\d{4}-\d\d-\d\dT\d\d([, ]+|$))*$"
@@ -34,7 +35,7 @@ def check(params: dict[str, Any], triggering_asset_events: Any = None) -> None:
 
     verified = [event for events in triggering_asset_events.values() for event in events]
     hours = [(VERIFIED[event.asset.name], event.partition_key) for event in verified]
-    check_requested(hours or [(params["stream"], params["hour"])])
+    check_requested(hours or [(stream, params["hour"]) for stream in params["streams"]])
 
 
 @dag(
@@ -49,7 +50,7 @@ def check(params: dict[str, Any], triggering_asset_events: Any = None) -> None:
     tags=["platform", "proof"],
     doc_md=__doc__,
     params={
-        "stream": Param(VERIFIED[min(VERIFIED)], type="string", enum=[*VERIFIED.values()], title="Stream"),
+        "streams": Param([*VERIFIED.values()], **STREAMS, description="Those whose hours are checked."),
         "hour": Param("", type="string", pattern=HOURS, title="Hours", description=HOURS_HELP),
     },
 )

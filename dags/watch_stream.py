@@ -3,6 +3,7 @@
 Every minute, for each stream: a live driver in the master's view and exactly one, the age of its heartbeat and of its
 last commit, lag per partition, freshness, and whether the served deltas of the last hour add up to the ledger. One row
 a stream goes to the table `stream_checks`; the log of `check` ends in a summary. A healthy minute is that one task.
+It also tells people of critical alerts (view `alerts_current`), once for each run of them, and when they are over.
 
 What ought to run is what a person last ordered through `launch_stream` or `stop_stream`. A stream that is *gone* or
 *stalled* is launched again with the parameters of that order, at most 3 times in 15 minutes; of a *doubled* one the
@@ -15,6 +16,7 @@ Running it twice: a second row a stream; nothing is relaunched that runs or is b
 - *gave up*: three relaunches did not help. Mend the cause, then trigger `launch_stream`.
 - *does not answer*: the Spark master or Kafka is down. The stream goes on by itself when it is back.
 - *served figures … differ from its ledger*: rows of the delta tables are lost or doubled; run `reconcile_hour`.
+- *detector … does not run*: its file or its SQL is wrong; the incident names the fault, and the others run.
 - `check` itself fails: ClickHouse is down, and nothing can be known. The stream waits for it and goes on by itself.
 """
 

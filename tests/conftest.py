@@ -6,10 +6,10 @@ that is missing is an error, never a skip.
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import socket
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from include.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 from include.warehouse.client import connect
 from include.warehouse.migrate import prepare_warehouse
+from tests.databases import copy_database, drop_database
 from tests.helpers import eventually
+from tests.leftovers import fresh_suffix
 
 ENV_FILE = PROJECT_ROOT / ".local" / "env"
 OPEN_FOLDERS = {"integration", "system"}
@@ -49,6 +51,17 @@ def _services(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     get_settings.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Take back what a test's entry point configured: its handler writes to a stream that ends with the test."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+    root.setLevel(level)
+
+
 def _refuse(_: socket.socket, address: Any) -> None:
     raise RuntimeError(f"a unit test tried to reach {address}: it belongs under tests/integration")
 
@@ -65,21 +78,35 @@ def platform_environment() -> dict[str, str]:
     return dict(pairs)
 
 
+def platform_settings(**changes: object) -> Settings:
+    """Return the settings of the running platform with these changes, for fixtures that outlive a test."""
+    values = {name.removeprefix(PREFIX).lower(): value for name, value in platform_environment().items()}
+    known = {name: value for name, value in values.items() if name in Settings.model_fields}
+    return Settings.model_validate({**known, **changes})
+
+
 @pytest.fixture
 def settings() -> Settings:
     """Settings of the running platform."""
     return get_settings()
 
 
-@pytest.fixture
-def warehouse(settings: Settings) -> Iterator[Settings]:
-    """Settings whose ClickHouse database is new, migrated, and dropped at the end."""
-    own = settings.model_copy(update={"clickhouse_database": f"test_{uuid.uuid4().hex[:12]}"})
+@pytest.fixture(scope="session")
+def prepared_database() -> Iterator[Settings]:
+    """Settings of a database as prepare_warehouse makes it, for `warehouse` to copy; no test writes to it."""
+    own = platform_settings(clickhouse_database=f"test_{fresh_suffix()}")
     prepare_warehouse(own)
     yield own
-    client = connect(own)
-    client.execute(f"DROP DATABASE {own.clickhouse_database}")
-    client.disconnect()
+    drop_database(own)
+
+
+@pytest.fixture
+def warehouse(settings: Settings, prepared_database: Settings) -> Iterator[Settings]:
+    """Settings whose ClickHouse database is new, migrated, and dropped at the end."""
+    own = settings.model_copy(update={"clickhouse_database": f"test_{fresh_suffix()}"})
+    copy_database(prepared_database, own)
+    yield own
+    drop_database(own)
 
 
 @pytest.fixture
@@ -105,7 +132,7 @@ def create_topic(admin: AdminClient, topic: NewTopic) -> None:
 def kafka_topic(settings: Settings) -> Iterator[str]:
     """A new topic of four partitions, deleted at the end."""
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
-    name = f"test-{uuid.uuid4().hex[:12]}"
+    name = f"test-{fresh_suffix()}"
     config = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": str(2**62)}
     create_topic(admin, NewTopic(name, 4, 1, config=config))
     yield name
@@ -116,7 +143,7 @@ def kafka_topic(settings: Settings) -> Iterator[str]:
 def control_topic(warehouse: Settings) -> Iterator[Settings]:
     """The settings of `warehouse` with a control topic of their own."""
     admin = AdminClient({"bootstrap.servers": warehouse.kafka_bootstrap_servers})
-    name = f"test-control-{uuid.uuid4().hex[:12]}"
+    name = f"test-control-{fresh_suffix()}"
     create_topic(admin, NewTopic(name, 1, 1, config={"retention.ms": "-1"}))
     yield warehouse.model_copy(update={"control_topic": name})
     admin.delete_topics([name])[name].result(30)

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import json
+import operator
+import os
+import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
 
 import pyarrow as pa
 
-from include.contracts import Contract, load_contract
+from include.contracts import Contract, Cube, Measure, load_contract
 from include.contracts.classifier import Classifier, Event
+from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
+from include.contracts.times import delay_bin
 from include.streaming.fold import Fold
 from include.streaming.partials import CUBE_PREFIX, collect
 
 MOMENT = datetime(2025, 12, 16, 2, 4, 8, 891_156, tzinfo=UTC)
 KAFKA_MS = int(MOMENT.timestamp() * 1000) + 1_000
+# By chance, and the same in every process of a run; what uses it prints it.
+RUN_SEED = int(os.environ.setdefault("TEST_RUN_SEED", str(random.SystemRandom().randrange(2**32))))
+EMPTY = {"count": 0, "sum": 0, "sumsq": 0, "min": NO_MINIMUM, "max": NO_MAXIMUM}
+MERGE: dict[str, Callable[[int, int], int]] = {
+    "count": operator.add,
+    "sum": operator.add,
+    "sumsq": operator.add,
+    "min": min,
+    "max": max,
+}
 INPUT_SCHEMA = pa.schema(
     [
         ("value", pa.binary()),
@@ -121,7 +138,7 @@ def figures(contract: Contract, results: dict[str, pa.Table]) -> Figures:
 def recounted(contract: Contract, records: Iterable[Record]) -> Figures:
     """Return the same figures by the contract's classifier, one record after the other."""
     classifier = Classifier(contract)
-    cubes: dict[tuple[object, ...], list[int]] = {}
+    cells: dict[str, dict[tuple[Any, ...], list[int]]] = {}
     hours: dict[tuple[int, int], list[int]] = {}
     partitions: dict[int, list[int]] = {}
     rejects = []
@@ -142,17 +159,68 @@ def recounted(contract: Contract, records: Iterable[Record]) -> Figures:
         had = hours.setdefault(hour, [0, 0, r.offset, r.offset])
         hours[hour] = [had[0] + 1, had[1] + late, min(had[2], r.offset), max(had[3], r.offset)]
         for cube in contract.cubes:
-            pane = verdict.time_us // (cube.pane_seconds * 1_000_000) * cube.pane_seconds
-            key = (cube.name, pane, *(verdict.values[name] for name in cube.dimensions))
-            totals = cubes.setdefault(key, [0] * len(cube.measures))
-            for i, measure in enumerate(cube.measures):
-                totals[i] += 1 if measure.field is None else int(verdict.values[measure.field])
+            if cube.only == "late" and not late:
+                continue
+            add_event(contract, cube, cells.setdefault(cube.name, {}), verdict, r)
     return Figures(
-        {key: tuple(value) for key, value in cubes.items()},
+        {(name, *key): tuple(value) for name, own in cells.items() for key, value in own.items()},
         {key: (value[0], value[1], value[2], value[3]) for key, value in hours.items()},
         {key: (value[0], value[1], value[2], value[3]) for key, value in partitions.items()},
         sorted(rejects),
     )
+
+
+def add_event(
+    contract: Contract, cube: Cube, cells: dict[tuple[Any, ...], list[int]], event: Event, record: Record
+) -> None:
+    """Add an event to a cube's cells: (window, *dimensions) -> figures."""
+    pane = event.time_us // (cube.pane_seconds * 1_000_000) * cube.pane_seconds
+    values = event.values | derived(cube, event, record)
+    key = (pane, *(values[name] for name in cube.dimensions))
+    adds = [added(contract, measure, values) for measure in cube.measures]
+    had = cells.get(key, [EMPTY[measure.kind] for measure in cube.measures])
+    cells[key] = [MERGE[measure.kind](a, b) for measure, a, b in zip(cube.measures, had, adds, strict=True)]
+
+
+def derived(cube: Cube, event: Event, record: Record) -> dict[str, str | int | None]:
+    """Return what follows from an event and its place in the log, by the names that cubes use."""
+    delay_us = record.kafka_ms * 1000 - event.time_us
+    seconds = min(max(record.kafka_ms // 1000, 0), 2**32 - 1)
+    width = cube.arrival_seconds or 1
+    return {
+        "arrived": seconds // width * width,
+        "delay_ms": delay_bin(delay_us),
+        "event_us": event.time_us,
+        "kafka_partition": record.partition,
+        "record_offset": record.offset,
+        "delay_us": delay_us,
+    }
+
+
+def added(contract: Contract, measure: Measure, values: dict[str, str | int | None]) -> int:
+    """Return what one event gives to a measure."""
+    if measure.where is not None:
+        figure = values[measure.where.field]
+        bounds = (measure.where.equals, measure.where.at_least, measure.where.at_most)
+        tests = (operator.eq, operator.ge, operator.le)
+        return int(
+            figure is not None
+            and all(test(figure, b) for test, b in zip(tests, bounds, strict=True) if b is not None)
+        )
+    if measure.field is None:
+        return 1
+    value = values[measure.field]
+    if value is None or value == "":
+        return EMPTY[measure.kind]
+    if measure.kind == "count":
+        return 1
+    assert isinstance(value, int)
+    if measure.kind in ("min", "max"):
+        return value
+    rule = contract.fields[measure.field]
+    coarser = (rule.scale or 0) - contract.scale_of(measure)
+    rounded = round(Fraction(value, 10**coarser))  # halves to even
+    return rounded if measure.kind == "sum" else rounded**2
 
 
 def ad_events() -> Contract:
@@ -164,7 +232,9 @@ def served_truth(records: Iterable[Record]) -> dict[tuple[object, ...], tuple[in
     """Return what the served view must hold for records of ad_events: key -> (events, micro-dollars)."""
     totals: Counter[tuple[object, ...]] = Counter()
     money: Counter[tuple[object, ...]] = Counter()
-    for (_, pane, *dimensions), (count, micros) in recounted(ad_events(), records).cubes.items():
+    for (cube, pane, *dimensions), (count, micros) in recounted(ad_events(), records).cubes.items():
+        if cube != "ad_events":
+            continue
         assert isinstance(pane, int)
         key = (datetime.fromtimestamp(pane, UTC), *dimensions)
         totals[key] += count

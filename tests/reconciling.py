@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from clickhouse_driver import Client
 from confluent_kafka import Producer
@@ -15,46 +15,25 @@ from pyspark.sql import SparkSession
 
 from include.contracts import Contract
 from include.contracts.classifier import Classifier, Event
+from include.reconcile.candidates import stored
 from include.reconcile.judging import judge_run
 from include.reconcile.plan import make_plans
 from include.reconcile.raw import read_records
 from include.reconcile.recount import recount_run
 from include.reconcile.report import HourLine
 from include.reconcile.seal import seal_run
-from include.reconcile.types import OffsetRange
+from include.reconcile.types import OffsetRange, from_epoch
 from include.settings import Settings
-from include.spark.submission import connector_jars
 from include.streaming.control import claim
 from include.streaming.ledger import LedgerRow, batch_id, insert_ledger_rows, take_over
 from include.topics.offsets import Offsets
-from tests.conftest import platform_environment
+from tests.helpers import Record, add_event
 
 HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
 SERVED = (
     "SELECT sum(event_count), toInt64(sum(total_revenue) * 1000000), min(status), max(status) "
     "FROM ad_events_aggregated WHERE toStartOfHour(window_start) = %(hour)s"
 )
-
-
-@contextmanager
-def local_spark(name: str) -> Iterator[SparkSession]:
-    """A Spark session inside this process that reads Kafka."""
-    jars = connector_jars(Settings(spark_jars=platform_environment()["PLATFORM_SPARK_JARS"]))
-    session = (
-        SparkSession.builder.master("local[2]")
-        .appName(name)
-        .config("spark.jars", jars)
-        .config("spark.ui.enabled", "false")
-        .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.driver.memory", "768m")
-        .getOrCreate()
-    )
-    try:
-        yield session
-    finally:
-        session.stop()
 
 
 def event(number: int, moment: datetime, **changes: object) -> dict[str, object]:
@@ -103,9 +82,7 @@ class Stream:
         batch = batch_id(self.generation, self.batches)
         self.batches += 1
         classifier = Classifier(self.contract)
-        cells: dict[str, dict[tuple[object, ...], list[int]]] = {
-            cube.name: {} for cube in self.contract.cubes
-        }
+        cells: dict[str, dict[tuple[Any, ...], list[int]]] = {cube.name: {} for cube in self.contract.cubes}
         rows = []
         for partition, records in self.sent.items():
             start = self.folded[partition]
@@ -118,15 +95,14 @@ class Stream:
                     rejected += 1
                     continue
                 accepted += 1
-                late += at * 1000 - outcome.time_us > self.contract.lateness_seconds * 1_000_000
+                is_late = at * 1000 - outcome.time_us > self.contract.lateness_seconds * 1_000_000
+                late += is_late
                 seconds = outcome.time_us // 1_000_000
                 hours.setdefault(datetime.fromtimestamp(seconds - seconds % 3600, UTC), []).append(offset)
                 for cube in self.contract.cubes:
-                    window = datetime.fromtimestamp(seconds - seconds % cube.pane_seconds, UTC)
-                    key = (window, *(outcome.values[name] for name in cube.dimensions))
-                    cell = cells[cube.name].setdefault(key, [0] * len(cube.measures))
-                    for at, item in enumerate(cube.measures):
-                        cell[at] += 1 if item.field is None else int(outcome.values[item.field])
+                    if cube.only != "late" or is_late:
+                        record = Record(value, partition, offset, at)
+                        add_event(self.contract, cube, cells[cube.name], outcome, record)
             times = [at for _, at in records[start:]] or [0]
             listed = sorted(hours)
             rows.append(
@@ -143,7 +119,10 @@ class Stream:
             )
             self.folded[partition] = len(records)
         for cube in self.contract.cubes:
-            found = [(*key, batch, *cell) for key, cell in cells[cube.name].items()]
+            found = [
+                (from_epoch(window), *stored(cube, dimensions), batch, *cell)
+                for (window, *dimensions), cell in cells[cube.name].items()
+            ]
             if found:
                 self.client.execute(f"INSERT INTO {cube.delta_table} VALUES", found)
         insert_ledger_rows(self.client, rows)

@@ -10,11 +10,14 @@ import json
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from math import ceil, floor
 
 from include.contracts import Contract, FieldRule
 from tests.helpers import Record
+from tests.surprising_lines import ADDRESSES, Lines
 
 Member = tuple[bytes, bytes]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 END_OF_TIMES = datetime(2106, 1, 1, tzinfo=UTC)
 # fmt: off
 BLANKS = [b"", b" ", b"  ", b"\n", b"\r\n", b"\t", b"\x0b", b"\x0c", b"\xc2\xa0", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"\x00",
@@ -42,6 +45,8 @@ ZONES = ["", "", "Z", "z", "+00:00", "-00:00", "+01:30", "-04:00", "+14:00", "-1
          "+01:00:00"]
 FRACTIONS = ["", ".", ",5", ".1", ".12", ".123", ".1234", ".12345", ".123456", ".000000", ".999999", ".1234567", ".12345678",
              ".123456789", ".1234567891", ".12345a", ".-12345"]
+EPOCH_FORMS = ["{}", "{}", "{}.0", "{}e0", '"{}"', "-{}", "{}000", "-0", "0", "4291747199999", "4291747200000", "1765850648",
+               "9223372036854775808", "1e12", "null", "true"]
 INSTANTS = [
     "1970-01-01T00:00:00", "1969-12-31T23:59:59", "2105-12-31T23:59:59", "2106-01-01T00:00:00", "2106-02-07T06:28:16",
     "2024-02-29T12:00:00", "2025-02-29T12:00:00", "2000-02-29T00:00:00", "1900-02-29T00:00:00", "2100-02-29T00:00:00",
@@ -74,6 +79,13 @@ class Surprises:
             (3, self._around),
             (1, self._rubbish),
         ]
+        if not all(rule.required for rule in contract.fields.values()):
+            self._kinds.append((6, self._with_absent))
+        if any(rule.format == "ip" for rule in contract.fields.values()):
+            self._kinds.append((3, self._with_an_address))
+        if contract.line_formats:
+            lines = Lines(self._rng, self._instant)
+            self._kinds += [(15, lines.plain), (6, lines.odd), (4, lines.damaged)]
 
     def records(self, count: int) -> list[Record]:
         """Draw records at offsets 0, 1, ... of three partitions, in turn, with Kafka timestamps around the moment."""
@@ -91,9 +103,9 @@ class Surprises:
         values: dict[str, object] = {}
         for name, rule in self._contract.fields.items():
             if name == self._contract.event_time.field:
-                values[name] = self._instant().isoformat()
+                values[name] = self._written_instant()
             else:
-                values[name] = self._number(rule) if rule.type == "number" else self._text(rule, number)
+                values[name] = self._number(rule) if rule.is_number else self._text(rule, number)
         for bound in self._contract.rules:
             if all(values[name] == text for name, text in bound.when.items()):
                 scale = 10.0 ** (self._contract.fields[bound.field].scale or 0)
@@ -124,9 +136,19 @@ class Surprises:
             return moment.replace(tzinfo=None)
         return moment.astimezone(timezone(timedelta(minutes=rng.randint(-840, 840))))
 
+    def _written_instant(self) -> str | int:
+        """Return an instant as the contract writes event times."""
+        instant = self._instant()
+        if self._contract.event_time.encoding == "iso8601_utc":
+            return instant.isoformat()
+        return (instant.replace(tzinfo=instant.tzinfo or UTC) - EPOCH) // timedelta(milliseconds=1)
+
     def _number(self, rule: FieldRule) -> float | int:
         assert rule.minimum is not None
         assert rule.maximum is not None
+        if rule.type == "integer":
+            low, high = ceil(rule.minimum), floor(rule.maximum)
+            return self._rng.choice((low, high, 0, 200, self._rng.randint(low, high)))
         if self._rng.random() < 0.2:
             return self._rng.choice((rule.minimum, rule.maximum, int(rule.maximum), max(rule.minimum, 0)))
         number = self._rng.uniform(rule.minimum, min(rule.maximum, rule.minimum + 10))
@@ -135,6 +157,8 @@ class Surprises:
     def _text(self, rule: FieldRule, number: int) -> str:
         if rule.allowed is not None:
             return self._rng.choice(rule.allowed)
+        if rule.format == "ip":
+            return self._rng.choice(ADDRESSES[:3])
         return self._rng.choice((f"U{number % 50}", f"E{number}", "ünï", "x" * max(1, rule.min_length or 0)))
 
     def _render(self, members: list[Member]) -> bytes:
@@ -156,6 +180,9 @@ class Surprises:
 
     def _with_a_time(self, number: int) -> bytes:
         rng = self._rng
+        if self._contract.event_time.encoding == "epoch_ms":
+            form = rng.choice(EPOCH_FORMS).format(self._written_instant())
+            return self._replace(self._members(number), form.encode(), self._contract.event_time.field)
         text = self._instant().isoformat()
         if rng.random() < 0.7:
             known = (
@@ -166,7 +193,7 @@ class Surprises:
 
     def _with_a_number(self, number: int) -> bytes:
         """Give a number field a value where rounding or a bound decides."""
-        numbers = [name for name, rule in self._contract.fields.items() if rule.type == "number"]
+        numbers = [name for name, rule in self._contract.fields.items() if rule.is_number]
         if not numbers:
             return self._plain(number)
         name = self._rng.choice(numbers)
@@ -212,6 +239,24 @@ class Surprises:
             f'"{old}\\""',
         ]
         return self._replace(members, rng.choice(texts).encode(), name)
+
+    def _with_absent(self, number: int) -> bytes:
+        """Leave out optional fields, or give them null or an empty text; now and then a required one."""
+        rng, members = self._rng, self._members(number)
+        kept = []
+        for (key, value), rule in zip(members, self._contract.fields.values(), strict=True):
+            how = rng.choice(("kept", "gone", "null", "empty")) if not rule.required else "kept"
+            if rule.required and rng.random() < 0.02:
+                how = "null"
+            if how != "gone":
+                kept.append((key, {"kept": value, "null": b"null", "empty": b'""'}[how]))
+        return self._render(kept)
+
+    def _with_an_address(self, number: int) -> bytes:
+        names = [name for name, rule in self._contract.fields.items() if rule.format == "ip"]
+        return self._replace(
+            self._members(number), token(self._rng.choice(ADDRESSES)), self._rng.choice(names)
+        )
 
     def _with_a_repeated_key(self, number: int) -> bytes:
         rng, members = self._rng, self._members(number)

@@ -18,6 +18,13 @@ from airflow.sdk import Param, dag, task
 from include.contracts import stream_names
 
 START = "Start of a past stretch, sent at once. Empty: live, from now, in real time."
+# As in include/traffic/shapes.py, which is not read when the DAG is parsed; a test compares the two.
+INCIDENTS = ["", "wild_user", "offline_phone", "slow_service", "error_burst", "scanning_ip", "ddos"]
+INCIDENT = (
+    "What goes wrong in one minute. user_events: wild_user (over 50 events in 5 min), offline_phone (delivers 15 min "
+    "late). logs: slow_service, error_burst, scanning_ip (over 1000 requests to over 5 services), ddos. The report "
+    "names whom it strikes, when, and the alerts that must follow."
+)
 
 
 def _number(default: float, title: str, description: str, most: float, least: float = 0) -> Param:
@@ -27,23 +34,31 @@ def _number(default: float, title: str, description: str, most: float, least: fl
 @dag(
     schedule=None,
     catchup=False,
-    max_active_runs=2,
+    max_active_runs=4,
     default_args={"owner": "platform", "retries": 0},
     tags=["demo"],
     doc_md=__doc__,
     params={
         "stream": Param("ad_events", enum=stream_names(), title="Stream", description="Whose events."),
-        "rate": _number(82.0, "Rate", "Records per second of event time.", most=100_000, least=0.1),
+        "rate": Param(
+            None,
+            type=["null", "number"],
+            minimum=0.1,
+            maximum=100_000,
+            title="Rate",
+            description="Records per second of event time. Empty: 82 for ad_events, 30 user_events, 50 logs.",
+        ),
         "duration": _number(
             60.0, "Duration", "In seconds; 5,000,000 records at most.", most=604_800, least=1
         ),
         "start": Param(None, type=["null", "string"], format="date-time", title="Start", description=START),
         "seed": Param(1, type="integer", minimum=0, title="Seed", description="Same seed, same traffic."),
-        "malformed": _number(0.0, "Malformed", "Share that is not one whole JSON object.", most=0.5),
+        "malformed": _number(0.0, "Malformed", "Share of torn records.", most=0.5),
         "schema_breaking": _number(0.0, "Schema-breaking", "Share that breaks the contract.", most=0.5),
-        "duplicate": _number(0.0, "Duplicate", "Share that repeats an earlier event's id.", most=0.5),
-        "late": _number(0.0, "Late", "Share that arrives 61 s to 15 min after its event time.", most=0.5),
+        "duplicate": _number(0.0, "Duplicate", "Share that repeats an earlier event.", most=0.5),
+        "late": _number(0.0, "Late", "Share that is later than allowed, up to 15 min.", most=0.5),
         "future": _number(0.0, "Future-dated", "Share dated 2 min to 2 h ahead of arrival.", most=0.5),
+        "incident": Param("", enum=INCIDENTS, title="Incident", description=INCIDENT),
     },
 )
 def generate_traffic() -> None:

@@ -40,7 +40,7 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
     from include.reconcile.inject.registry import inject_drift as do
     from include.settings import get_settings
 
-    chosen = {name: params[name] for name in ("kind", "stream", "size", "seed")}
+    chosen = {name: params[name] for name in ("kind", "stream", "cube", "size", "seed")}
     try:
         injection = do(get_settings(), hour=parse_hour(params["hour"]), **chosen)
     except DriftNotAllowedError as error:
@@ -58,6 +58,7 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
     params={
         "kind": Param("lost_row", enum=list(KINDS), type="string", title="Kind of damage", description=KIND_HELP),
         "stream": Param(STREAMS[0] if STREAMS else "", enum=STREAMS, type="string", title="Stream"),
+        "cube": Param("", type="string", title="Cube", description="Which of the stream's; empty: by chance."),
         "hour": Param(
             "2026-01-01T00:00:00Z", type="string", pattern=HOUR_PATTERN, title="Hour", description="Its start, in UTC."
         ),

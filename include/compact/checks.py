@@ -1,4 +1,6 @@
-"""Old rows that no certificate depends on: heartbeats and checks after CHECK_DAYS, closed incidents after PROOF_DAYS."""
+"""Old rows that no certificate depends on: heartbeats and checks after CHECK_DAYS, alerts and closed incidents after
+PROOF_DAYS.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +13,27 @@ from include.compact.retention import CHECK_DAYS, PROOF_DAYS
 from include.reconcile.store import text
 from include.warehouse.sql import read_sql
 
-DAILY_TABLES = (
-    "heartbeats",
-    "stream_checks",
-)  # a partition a day, named YYYYMMDD; nothing late lands in an old one
+# A partition a day, named YYYYMMDD, or a month, named YYYYMM; nothing late lands in an old one.
+DAILY_TABLES = ("heartbeats", "stream_checks", "detector_checks")
+MONTHLY_TABLES = ("alerts", "alert_judgements")
 
 
 def expire_checks(client: Client, now: datetime, dry_run: bool) -> dict[str, int]:
-    """Drop old days of log-like tables, old quality checks and incidents; return rows by table, also in a dry run.
+    """Drop old days or months of tables, old quality checks and incidents; return rows by table, also in a dry run.
 
     Raises:
         MutationError: ClickHouse did not finish in time.
     """
-    oldest = now - timedelta(days=CHECK_DAYS)
+    oldest, oldest_proof = now - timedelta(days=CHECK_DAYS), now - timedelta(days=PROOF_DAYS)
+    first_kept = dict.fromkeys(DAILY_TABLES, int(f"{oldest:%Y%m%d}"))
+    first_kept |= dict.fromkeys(MONTHLY_TABLES, int(f"{oldest_proof:%Y%m}"))
     removed = {}
-    for table in DAILY_TABLES:
-        days = client.execute(
-            read_sql("compact/old_partitions.sql"), {"table": table, "day": int(f"{oldest:%Y%m%d}")}
-        )
-        removed[table] = sum(rows for _, rows in days)
-        for day, _ in [] if dry_run else days:
-            client.execute(read_sql("compact/drop_partition.sql.j2", table=table, day=day))
-    long_ago = int((now - timedelta(days=PROOF_DAYS)).timestamp() * 1000)
+    for table, first in first_kept.items():
+        partitions = client.execute(read_sql("compact/old_partitions.sql"), {"table": table, "day": first})
+        removed[table] = sum(rows for _, rows in partitions)
+        for partition, _ in [] if dry_run else partitions:
+            client.execute(read_sql("compact/drop_partition.sql.j2", table=table, day=partition))
+    long_ago = int(oldest_proof.timestamp() * 1000)
     closed = client.execute(read_sql("compact/closed_incidents.sql"), {"at": long_ago})
     for table, condition, values in (
         ("quality_checks", "checked.sql", {"cutoff": text(oldest)}),

@@ -8,11 +8,11 @@ import os
 import sys
 import time
 
-from include.contracts import load_contract
+from include.contracts import load_contracts
 from include.demo.airflow_api import AirflowApi, AirflowRunError
-from include.demo.report import Report, hour_lines, stream_balance
+from include.demo.report import Report
 from include.demo.steps import Demo, DemoSize
-from include.demo.truth import compare_with_truth
+from include.demo.streams import stream_report
 from include.local.airflow import USER
 from include.local.env import platform_environment
 from include.local.layout import HOST, Layout
@@ -22,8 +22,6 @@ from include.local.service import LocalPlatformError
 from include.local.summary import summary
 from include.settings import get_settings
 from include.warehouse.client import connect
-
-STREAM = "ad_events"
 
 
 def _say(line: str) -> None:
@@ -42,12 +40,12 @@ def run(layout: Layout, size: DemoSize) -> Report:
     tools = up(layout, _say)
     os.environ.update(platform_environment(layout, tools.java_home))
     get_settings.cache_clear()
-    settings, contract = get_settings(), load_contract(STREAM)
+    settings, contracts = get_settings(), load_contracts()
     address = f"http://{HOST}:{layout.ports.airflow}"
     api = AirflowApi(address, USER, load_secrets(layout.secrets).airflow_password)
     set_up = time.monotonic() - since
     _say(f"\nWorking through Airflow at {address}")
-    demo = Demo(api, settings, contract, size, _say)
+    demo = Demo(api, settings, contracts, size, _say)
     demo.prepare()
     demo.stream_past_hours()
     latency = demo.stream_live()
@@ -55,13 +53,9 @@ def run(layout: Layout, size: DemoSize) -> Report:
     drift = demo.damage_and_repair()
     demo.check_quality()
     client = connect(settings)
-    balance, batches = stream_balance(client, contract)
     report = Report(
-        streams={STREAM: balance},
-        batches=batches,
-        hours=hour_lines(client, contract, demo.reconciled_at),
+        streams={c.stream: stream_report(client, c, demo.reconciled_at) for c in contracts},
         drift=drift,
-        truth=compare_with_truth(client, contract),
         latency=latency,
         set_up_seconds=set_up,
         total_seconds=time.monotonic() - since,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from clickhouse_driver import Client
 
 from include.contracts import Contract
 from include.demo.airflow_api import AirflowApi, AirflowRunError, DagRun
-from include.demo.report import Drift, LatencySeconds, certificates
+from include.demo.report import Drift, LatencySeconds
+from include.demo.streams import certificates
 from include.settings import Settings
 from include.streaming.ledger import read_commit_state, read_position
 from include.topics.offsets import Offsets
@@ -21,6 +21,7 @@ from include.warehouse.client import connect
 from include.warehouse.sql import read_sql
 
 HOUR = timedelta(hours=1)
+MAIN = "ad_events"  # the stream whose latency is measured and whose hour is damaged
 DAGS = {
     "prepare_platform",
     "launch_stream",
@@ -34,10 +35,14 @@ DAGS = {
 
 @dataclass(frozen=True)
 class DemoSize:
-    """How much traffic the demo sends: `hours` past hours at `rate` events/s, then `live_seconds` now."""
+    """How much traffic the demo sends: `hours` past hours, then `live_seconds` now.
+
+    `rate` is events/s of MAIN, `other_rate` of each other stream.
+    """
 
     hours: int = 3
     rate: float = 82.0
+    other_rate: float = 10.0
     live_seconds: int = 60
     malformed: float = 0.001
     duplicate: float = 0.002
@@ -50,21 +55,21 @@ class DemoSize:
 
 
 class Demo:
-    """One demo on a running platform; `say` shows a line of progress."""
+    """One demo on a running platform, all streams side by side; `say` shows a line of progress."""
 
     def __init__(
         self,
         api: AirflowApi,
         settings: Settings,
-        contract: Contract,
+        contracts: Sequence[Contract],
         size: DemoSize,
         say: Callable[[str], None],
     ) -> None:
-        self._api, self._settings, self._contract, self._size, self._say = api, settings, contract, size, say
-        self._stream = contract.stream
+        self._api, self._settings, self._size, self._say = api, settings, size, say
+        self._contracts = {contract.stream: contract for contract in contracts}
         self._since = time.monotonic()
-        # The newest hour that is closed by now, with a minute to spare.
-        spare = timedelta(seconds=contract.lateness_seconds + 120)
+        # The newest hour that is closed by now in every stream, with a minute to spare.
+        spare = timedelta(seconds=max(contract.lateness_seconds for contract in contracts) + 120)
         self.reconciled_at = datetime.now(UTC)
         self.end = (datetime.now(UTC) - spare).replace(minute=0, second=0, microsecond=0)
 
@@ -75,46 +80,48 @@ class Demo:
 
     def stream_past_hours(self) -> None:
         """Launch the streaming job and send past hours meanwhile; wait until all of it is committed."""
-        launch = self._api.trigger("launch_stream", {"streams": [self._stream]})
+        launch = self._api.trigger("launch_stream", {"streams": list(self._contracts)})
         start = self.end - self._size.hours * HOUR
-        traffic = self._traffic(self._size.hours * 3600, start.isoformat().replace("+00:00", "Z"))
-        sent = self._api.wait("generate_traffic", traffic, 600)
-        self._tell(sent, f"{self._size.hours} past hours sent from {start:%Y-%m-%d %H:%M} UTC on")
+        past = f"{self._size.hours} past hours from {start:%Y-%m-%d %H:%M} UTC on"
+        self._send(self._size.hours * 3600, start.isoformat().replace("+00:00", "Z"), past)
         self._tell(self._api.wait("launch_stream", launch, 300), "the streaming job runs")
         self._catch_up()
 
     def stream_live(self) -> LatencySeconds:
-        """Send live traffic and watch when each event is first seen in the served view."""
+        """Send live traffic and watch when each event of MAIN is first seen in the served view."""
         probe = LatencyProbe(self._settings)
         probe.start()
-        run = self._api.run("generate_traffic", self._form(self._size.live_seconds, None), 300)
-        self._tell(run, f"{self._size.live_seconds} s of live traffic sent")
-        probe.wait_for(int(run.returned["generate"]["accepted"]), 60)
+        sent = self._send(self._size.live_seconds, None, f"{self._size.live_seconds} s of live traffic")
+        probe.wait_for(int(sent[MAIN].returned["generate"]["accepted"]), 60)
         latency = match(self._live_sends(), probe.stop())
         self._catch_up()
         return LatencySeconds(latency.p50, latency.p99)
 
     def _live_sends(self) -> list[int]:
         client = connect(self._settings)
-        found = client.execute(read_sql("report/live_sends.sql"), {"stream": self._stream})
+        found = client.execute(read_sql("report/live_sends.sql"), {"stream": MAIN})
         client.disconnect()
         return [row[0] for row in found]
 
     def reconcile(self, hour: datetime | None = None) -> None:
-        """Prove every hour that is due, or one hour again."""
+        """Prove every hour that is due of every stream, or one hour of MAIN again."""
         if hour is None:
             self.reconciled_at = datetime.now(UTC)
         text = None if hour is None else f"{hour:%Y-%m-%dT%H:%M:%SZ}"
-        conf = {"streams": [self._stream], "from_hour": text, "to_hour": text}
-        run = self._api.run("reconcile_hour", conf, 600)
-        judged = ", ".join(f"{hour:%H:%M} {verdict}" for hour, verdict in self.verdicts())
+        streams = list(self._contracts) if hour is None else [MAIN]
+        run = self._api.run("reconcile_hour", {"streams": streams, "from_hour": text, "to_hour": text}, 600)
+        judged = "; ".join(
+            f"{stream} {', '.join(f'{at:%H:%M} {verdict}' for at, verdict in self.verdicts(stream))}"
+            for stream in streams
+        )
         self._tell(run, f"reconciled {'all that was due' if hour is None else f'{hour:%H:%M}'}: {judged}")
 
     def damage_and_repair(self) -> Drift:
-        """Remove served rows of a proved hour; see it caught, repaired and proved again."""
+        """Remove served rows of a proved hour of MAIN; see it caught, repaired and proved again."""
         hour = self.end - (self._size.hours + 1) // 2 * HOUR
         before = self._seal(hour)
-        form = {"stream": self._stream, "hour": f"{hour:%Y-%m-%dT%H:00:00Z}"}
+        cube = self._contracts[MAIN].cubes[0].name
+        form = {"stream": MAIN, "cube": cube, "hour": f"{hour:%Y-%m-%dT%H:00:00Z}"}
         run = self._api.run("inject_drift", form)
         injected = run.returned["inject"]
         damage = f"{injected['rows']} rows removed from {injected['table']}, hour {hour:%H:%M}"
@@ -136,51 +143,63 @@ class Demo:
 
     def check_quality(self) -> None:
         """Run the Great Expectations suites over the newest certified hours."""
-        self._tell(self._api.run("check_quality", {"stream": self._stream}, 300), "quality checked")
+        run = self._api.run("check_quality", {"streams": list(self._contracts)}, 300)
+        self._tell(run, "quality checked")
 
-    def verdicts(self) -> list[tuple[datetime, str]]:
-        """Return each certified hour and its verdict in force."""
+    def verdicts(self, stream: str) -> list[tuple[datetime, str]]:
+        """Return each certified hour of a stream and its verdict in force."""
         client = connect(self._settings)
-        found = [(hour, verdict) for hour, _, _, verdict, *_ in certificates(client, self._stream)]
+        found = [(hour, verdict) for hour, _, _, verdict, *_ in certificates(client, stream)]
         client.disconnect()
         return found
 
     def _verdicts_after(self, hour: datetime, seal: int) -> list[tuple[str, str]]:
         client = connect(self._settings)
-        values = {"stream": self._stream, "hour": f"{hour:%Y-%m-%d %H:%M:%S}", "seal": seal}
+        values = {"stream": MAIN, "hour": f"{hour:%Y-%m-%d %H:%M:%S}", "seal": seal}
         found: list[tuple[str, str]] = client.execute(read_sql("report/verdicts_after.sql"), values)
         client.disconnect()
         return found
 
     def _seal(self, hour: datetime) -> int:
         client = connect(self._settings)
-        seals = {found: seal for found, _, seal, *_ in certificates(client, self._stream)}
+        seals = {found: seal for found, _, seal, *_ in certificates(client, MAIN)}
         client.disconnect()
         return seals.get(hour, 0)
 
-    def _form(self, seconds: int, start: str | None) -> dict[str, Any]:
-        form = {"stream": self._stream, "rate": self._size.rate, "duration": seconds, **self._size.shares}
-        return form | ({"start": start} if start else {}) | {"seed": int(time.time())}
-
-    def _traffic(self, seconds: int, start: str | None) -> str:
-        return self._api.trigger("generate_traffic", self._form(seconds, start))
+    def _send(self, seconds: int, start: str | None, what: str) -> dict[str, DagRun]:
+        """Send traffic of every stream at the same time; return the run of each."""
+        form = {"duration": seconds, **self._size.shares, "seed": int(time.time())}
+        moment = {"start": start} if start else {}
+        rates = {s: self._size.rate if s == MAIN else self._size.other_rate for s in self._contracts}
+        runs = {
+            stream: self._api.trigger("generate_traffic", {"stream": stream, "rate": rate, **form, **moment})
+            for stream, rate in rates.items()
+        }
+        sent = {stream: self._api.wait("generate_traffic", run, 600) for stream, run in runs.items()}
+        for stream, run in sent.items():
+            self._tell(run, f"{stream}: {run.returned['generate']['sent']:,} records sent, {what}")
+        return sent
 
     def _catch_up(self) -> None:
-        offsets = Offsets(self._settings, self._contract.topic.name)
-        ends = offsets.ends()
+        ends = {
+            stream: Offsets(self._settings, contract.topic.name).ends()
+            for stream, contract in self._contracts.items()
+        }
         client = connect(self._settings)
         shown = [time.monotonic()]
 
         def caught_up() -> bool:
-            frontier = read_position(client, self._stream).frontier
-            lag = sum(max(0, end - frontier.get(partition, 0)) for partition, end in ends.items())
+            lag = 0
+            for stream, ended in ends.items():
+                frontier = read_position(client, stream).frontier
+                lag += sum(max(0, end - frontier.get(partition, 0)) for partition, end in ended.items())
             if lag and time.monotonic() - shown[0] > 5:
                 shown[0] = time.monotonic()
                 self._say(f"        {lag:,} records to go")
             return lag == 0
 
-        self._wait_for("the stream to commit what was sent", caught_up, 300)
-        events = _count(client, self._stream)
+        self._wait_for("the streams to commit what was sent", caught_up, 300)
+        events = sum(_count(client, stream) for stream in self._contracts)
         client.disconnect()
         self._say(self._line(f"{events:,} events are aggregated"))
 

@@ -8,16 +8,24 @@ from decimal import Decimal
 import pandas as pd  # type: ignore[import-untyped]
 from clickhouse_driver import Client
 
+from include.contracts import load_contracts
 from include.quality.parameters import HOUR
 from include.warehouse.sql import read_sql
+from include.warehouse.views import served_cubes
 
 CLOCK = "%Y-%m-%d %H:%M:%S"
 
 
 def read_frame(client: Client, query: str, stream: str, hour: datetime) -> pd.DataFrame:
-    """Return the rows of sql/<query>; its parameters are `stream`, `first` and `end` of the hour (UTC, end excluded)."""
-    values = {"stream": stream, "first": hour.strftime(CLOCK), "end": (hour + HOUR).strftime(CLOCK)}
-    rows, columns = client.execute(read_sql(query), values, with_column_types=True)
+    """Return the rows of sql/<query> for an hour (UTC, end excluded).
+
+    Its parameters are `stream`, `first` and `end`; a template may include sql/queries, whose parameters `from` and
+    `to` are the same moments.
+    """
+    first, end = hour.strftime(CLOCK), (hour + HOUR).strftime(CLOCK)
+    values = {"stream": stream, "first": first, "end": end, "from": first, "to": end}
+    statement = read_sql(query, filtered=True, cubes=served_cubes(load_contracts()))
+    rows, columns = client.execute(statement, values, with_column_types=True)
     return as_frame(rows, [(name, str(kind)) for name, kind in columns])
 
 

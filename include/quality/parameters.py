@@ -31,7 +31,7 @@ def expectation_parameters(contract: Contract, hour: datetime) -> dict[str, Any]
     parameters["pane_seconds"] = cube.pane_seconds
     parameters["first_window"] = first
     parameters["last_window"] = first + HOUR - timedelta(seconds=cube.pane_seconds)
-    allowed = [contract.fields[name].allowed for name in cube.dimensions]
+    allowed = [contract.fields[name].allowed if name in contract.fields else None for name in cube.dimensions]
     if all(values is not None for values in allowed):
         parameters["rows_maximum"] = (
             3600 // cube.pane_seconds * prod(len(v) for v in allowed if v is not None)

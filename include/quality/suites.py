@@ -38,7 +38,7 @@ class SuiteMeta(_Part):
     """What the platform needs to know of a suite beside its expectations."""
 
     purpose: str
-    query: Annotated[str, StringConstraints(pattern=r"^quality/[a-z0-9_]+\.sql$")]
+    query: Annotated[str, StringConstraints(pattern=r"^quality/[a-z0-9_]+\.sql(\.j2)?$")]
     streams: tuple[Name, ...] | None = None
     row_key: tuple[Name, ...] = Field(min_length=1)
 

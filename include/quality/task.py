@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
 from include.quality.report import QualityFailedError
-from include.quality.run import check_hours, parse_hours
+from include.quality.run import NothingToCheckError, check_hours, parse_hours
 from include.settings import get_settings
+
+log = logging.getLogger(__name__)
 
 
 def check_requested(requested: Iterable[tuple[str, str]]) -> None:
-    """Check (stream, hours as text) pairs; an empty text means the stream's newest certified hours.
+    """Check (stream, hours as text) pairs; an empty text means the stream's newest certified hours, if it has any.
 
     Every stream is checked before the first failure is raised.
 
     Raises:
         QualityFailedError: a critical expectation failed.
+        NothingToCheckError: no hour was named and no stream has a certified one.
     """
     hours: dict[str, list[datetime]] = defaultdict(list)
     for stream, text in requested:
         hours[stream] += parse_hours(text)
     failures: list[QualityFailedError] = []
+    without: list[NothingToCheckError] = []
     for stream, wanted in hours.items():
         try:
             check_hours(get_settings(), stream, sorted(set(wanted)))
         except QualityFailedError as failure:
             failures.append(failure)
+        except NothingToCheckError as nothing:
+            log.info("%s", nothing)
+            without.append(nothing)
+    if without and len(without) == len(hours):
+        raise without[0]
     if failures:
         raise failures[0] if len(failures) == 1 else ExceptionGroup("quality of several streams", failures)

@@ -11,16 +11,18 @@ from pyspark.sql import SparkSession
 
 from include.contracts import Contract, Cube
 from include.reconcile import balance, compare
+from include.reconcile.candidates import sealed_rows, stored
 from include.reconcile.document import Balance, CertificateDocument, OffsetSpan
-from include.reconcile.measure import Cell, Measurement, measure, read_ranges
+from include.reconcile.measure import Cell, Measurement, measure
 from include.reconcile.ranges import join
+from include.reconcile.reading import read_ranges
 from include.reconcile.recount import other_versions
 from include.reconcile.store import bounds
 from include.reconcile.types import OffsetRange, Replayed, Segment, as_utc, epoch, from_epoch
 from include.settings import Settings
 from include.warehouse.sql import read_sql
 
-Key = tuple[str, int, tuple[str, ...]]  # cube, window in epoch seconds, dimensions
+Key = tuple[str, int, tuple[str | int, ...]]  # cube, window in epoch seconds, dimensions
 Values = tuple[tuple[int, ...], tuple[int, ...]]  # once, as they came
 
 
@@ -140,7 +142,7 @@ def _digest(client: Client, contract: Contract, cells: list[Cell]) -> str:
 
 
 def _external(cube: Cube, cells: list[Cell]) -> dict[str, Any]:
-    structure = [("window_start", "DateTime('UTC')"), *((name, "String") for name in cube.dimensions)]
+    structure = [("window_start", "DateTime('UTC')"), *cube.dimension_types.items()]
     for item in cube.measures:
         structure += [(item.name, item.clickhouse_type), (f"came_{item.name}", item.clickhouse_type)]
     names = [name for name, _ in structure]
@@ -150,7 +152,7 @@ def _external(cube: Cube, cells: list[Cell]) -> dict[str, Any]:
                 names,
                 [
                     from_epoch(cell.window),
-                    *cell.dimensions,
+                    *stored(cube, cell.dimensions),
                     *(figure for pair in zip(cell.once, cell.came, strict=True) for figure in pair),
                 ],
                 strict=True,
@@ -166,15 +168,7 @@ def sealed_now(client: Client, contract: Contract, document: CertificateDocument
     hour = as_utc(document.hour)
     cells: dict[Key, Values] = {}
     for cube in contract.cubes:
-        width = 1 + len(cube.dimensions)
-        rows = client.execute(
-            read_sql("reconcile/sealed_rows.sql.j2", cube=cube),
-            {**bounds(hour), "frontier": document.frontier, "seal": document.seal},
-        )
-        for row in rows:
-            cells[cube.name, epoch(row[0]), tuple(row[1:width])] = (
-                tuple(int(figure) for figure in row[width::2]),
-                tuple(int(figure) for figure in row[width + 1 :: 2]),
-            )
+        rows = sealed_rows(client, cube, document.frontier, document.seal, bounds(hour))
+        cells |= {(cube.name, *key): values for key, values in rows.items()}
     digest = compare.digest_of(client, contract, hour, document.frontier, document.seal)
     return Sealed({cube.name: cube for cube in contract.cubes}, cells, digest)

@@ -26,7 +26,7 @@ def judged(
     """Return (segment, partition, offset, kafka_us, reason, time_us, lateness_us, field_<name> ...).
 
     numbered: (segment, partition, offset, value, kafka_us). versions: those that are not `contract`, by number.
-    A field that a version lacks is 0 or empty for its records. Where segments list replayed records there is a column
+    A field that a version lacks is absent from its records. Where segments list replayed records there is a column
     `replayed` besides, and those records are judged under the version of their replay.
     """
     groups: dict[int, list[int]] = {}
@@ -73,5 +73,5 @@ def _field(name: str, version: Contract, today: Contract) -> Column:
     rule = version.fields.get(name)
     if rule is not None and rule.type == today.fields[name].type:
         return F.col(f"field_{name}")
-    empty = F.lit("") if today.fields[name].type == "string" else F.lit(0).cast("long")
-    return empty.alias(f"field_{name}")
+    absent = F.lit(None).cast("long") if today.fields[name].is_number else F.lit("")
+    return absent.alias(f"field_{name}")

@@ -82,6 +82,7 @@ def certificate_document(
             cells=recounted.cells,
             events=recounted.events,
             events_as_they_came=recounted.events_as_they_came,
+            events_without_identity=recounted.events_without_identity,
         ),
         digest=Digest(value=recounted.digest),
         drifts=list(judgement.drifts),

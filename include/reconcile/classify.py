@@ -23,7 +23,8 @@ def classified(records: DataFrame, contract: Contract) -> DataFrame:
     """Turn (value, kafka_us, ...) into (..., clean, reason, time_us, field_<name>, ...).
 
     kafka_us is the Kafka timestamp in epoch microseconds. `clean` says which way a record went; reason is
-    null for an event, time_us and the fields are null for a reject.
+    null for an event, time_us and the fields are null for a reject. Of an event an absent text is '', an absent
+    number null.
     """
     tested = with_clean_fields(records, contract)
     dirty = ~F.col("clean")
@@ -47,7 +48,7 @@ def classified(records: DataFrame, contract: Contract) -> DataFrame:
 def _classifier_column(contract: Contract) -> Any:
     numbers = {
         "time_us": True,
-        **{f"field_{n}": rule.scale is not None for n, rule in contract.fields.items()},
+        **{f"field_{name}": rule.is_number for name, rule in contract.fields.items()},
     }
     result = StructType(
         [

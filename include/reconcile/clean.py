@@ -1,9 +1,8 @@
 """The strict clean test, in Spark SQL made from a contract: what it passes is surely acceptable.
 
-It shares nothing with the streaming fold. A value passes only if it is valid UTF-8, one flat
-JSON object without escapes or brackets, without a repeated key, of the contract's JSON types, and
-within every bound. Without escapes a quoted name followed by a colon is a key, which is what makes
-the tests of types on the text sound. What does not pass is judged record by record by the
+It shares nothing with the streaming fold. A value passes only if it is valid UTF-8, one flat JSON
+object (clean_json.py) or, where the contract allows them, one plain access-log line
+(clean_lines.py), and within every bound. What does not pass is judged record by record by the
 contract's classifier, so a test that is too strict costs time and nothing else.
 
 Columns made of a contract's fields are called `clean_<field>`, so no field can take the name of
@@ -17,73 +16,64 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from include.contracts import Contract
+from include.contracts import Contract, FieldRule
+from include.reconcile.clean_json import with_json_fields
+from include.reconcile.clean_lines import with_line_fields
 
 ISO8601 = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?\z"
 )
-# The parser does not look past the object, so what may follow it is JSON's own blanks and nothing else.
-FLAT_OBJECT = r"^[ \t\r\n]*+\{[^{}\[\]\\]*+\}[ \t\r\n]*+\z"
+OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+IPV4 = rf"{OCTET}(?:\.{OCTET}){{3}}"
+GROUP = "[0-9A-Fa-f]{1,4}"
+# Eight groups, or at most seven around a double colon; the forms that begin or end with one are left out.
+SHORT_IPV6 = rf"(?=(?:[^:]*:){{2,7}}[^:]*\z){GROUP}(?::{GROUP})*::{GROUP}(?::{GROUP})*"
+IP = rf"^(?:{IPV4}|{GROUP}(?::{GROUP}){{7}}|{SHORT_IPV6})\z"
 LONGEST_VALUE = 65_536
 END_US = 4_291_747_200_000_000  # 2106-01-01: ClickHouse keeps times from 1970 up to that year
-
-
-def _typed_alike(contract: Contract) -> list[Column]:
-    """Return, for each field, whether the value after its name begins as its JSON type does.
-
-    Byte searches instead of one regular expression: that took 50 times as long. A blank before a
-    colon or a line break after it fails the test, which only costs time.
-    """
-    begins = {"string": ['"'], "number": list("-0123456789")}
-    return [
-        F.substring(F.ltrim(F.substring_index("text", f'"{name}":', -1)), 1, 1).isin(*begins[rule.type])
-        for name, rule in contract.fields.items()
-    ]
 
 
 def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
     """Add `clean` (never null), `time_us` and `clean_<field>` to (value, kafka_us, ...).
 
-    Strings stay text; numbers become integers at their scale. They mean something only where `clean`.
+    Strings stay text, '' where absent; numbers become integers at their scale, null where absent. They mean
+    something only where `clean`.
     """
     text = F.col("value").cast("string")
-    flat = (
-        F.col("value").isNotNull()
-        & (F.length("value") <= LONGEST_VALUE)
-        & F.is_valid_utf8(text)
-        & text.rlike(FLAT_OBJECT)
-    )
-    parsed = records.withColumn("text", text).withColumn("flat", F.coalesce(flat, F.lit(False)))
-    parsed = parsed.withColumn("flat", F.col("flat") & _all(_typed_alike(contract)))
-    parsed = parsed.withColumn("object", F.when(F.col("flat"), F.try_parse_json("text")))
-    parsed = parsed.withColumns(
+    readable = F.col("value").isNotNull() & (F.length("value") <= LONGEST_VALUE) & F.is_valid_utf8(text)
+    parsed = with_json_fields(records.withColumn("text", F.when(readable, text)), contract)
+    if contract.line_formats:
+        parsed = with_line_fields(parsed, contract)
+    parsed = parsed.withColumn("time_us", _time_us(contract))
+    within = [F.col("readable"), *_time_tests(contract), *_field_tests(contract)]
+    scales = {name: rule.scale for name, rule in contract.fields.items() if rule.type == "number"}
+    parsed = parsed.withColumn("clean", all_of(within)).withColumns(
         {
-            f"clean_{name}": F.try_variant_get(
-                "object", f"$.{name}", "string" if rule.type == "string" else "double"
+            f"clean_{name}": F.rint(F.col(f"clean_{name}") * F.lit(float(10 ** (scale or 0)))).try_cast(
+                "long"
             )
-            for name, rule in contract.fields.items()
+            for name, scale in scales.items()
         }
     )
+    clean = F.coalesce(F.col("clean") & all_of(_rule_tests(contract)), F.lit(False))
+    return parsed.withColumn("clean", clean).drop(
+        "text", "readable", *(f"absent_{n}" for n in contract.fields)
+    )
+
+
+def all_of(tests: list[Column]) -> Column:
+    """Return whether all tests hold."""
+    return reduce(lambda one, other: one & other, tests, F.lit(True))
+
+
+def _time_us(contract: Contract) -> Column:
+    """Return the event time in epoch microseconds, null where it is none."""
     moment = F.col(f"clean_{contract.event_time.field}")
+    if contract.event_time.encoding == "epoch_ms":
+        return F.when((moment >= 0) & (moment < END_US // 1000), moment * 1000)
     zoned = moment.endswith("Z") | F.substring(moment, -6, 1).isin("+", "-")
     in_utc = F.when(zoned, moment).otherwise(F.concat(moment, F.lit("Z")))
-    parsed = parsed.withColumn(
-        "time_us", F.when(moment.rlike(ISO8601), F.unix_micros(in_utc.try_cast("timestamp")))
-    )
-    within = [F.col("object").isNotNull(), *_time_tests(contract), *_field_tests(contract)]
-    numbers = {name: rule.scale for name, rule in contract.fields.items() if rule.scale is not None}
-    parsed = parsed.withColumn("clean", _all(within)).withColumns(
-        {
-            f"clean_{name}": F.rint(F.col(f"clean_{name}") * F.lit(float(10**scale))).try_cast("long")
-            for name, scale in numbers.items()
-        }
-    )
-    clean = F.coalesce(F.col("clean") & _all(_rule_tests(contract)), F.lit(False))
-    return parsed.withColumn("clean", clean).drop("text", "flat", "object")
-
-
-def _all(tests: list[Column]) -> Column:
-    return reduce(lambda one, other: one & other, tests, F.lit(True))
+    return F.when(moment.rlike(ISO8601), F.unix_micros(in_utc.try_cast("timestamp")))
 
 
 def _time_tests(contract: Contract) -> list[Column]:
@@ -99,22 +89,33 @@ def _field_tests(contract: Contract) -> list[Column]:
     tests = []
     for name, rule in contract.fields.items():
         field = F.col(f"clean_{name}")
-        tests.append(field.isNotNull())
-        if rule.min_length:
-            tests.append(F.length(field) >= rule.min_length)
-        if rule.allowed is not None:
-            tests.append(field.isin(*rule.allowed))
-        if rule.minimum is not None:
-            tests.append(field >= F.lit(float(rule.minimum)))
-        if rule.maximum is not None:
-            tests.append(field <= F.lit(float(rule.maximum)))
+        holds = all_of([field.isNotNull(), *_value_tests(field, rule)])
+        if rule.required:
+            tests.append(holds)
+        else:
+            tests.append(holds | (F.col(f"absent_{name}") if rule.is_number else field == ""))
+    return tests
+
+
+def _value_tests(field: Column, rule: FieldRule) -> list[Column]:
+    tests = []
+    if rule.min_length:
+        tests.append(F.length(field) >= rule.min_length)
+    if rule.allowed is not None:
+        tests.append(field.isin(*rule.allowed))
+    if rule.format == "ip":
+        tests.append(field.rlike(IP))
+    if rule.minimum is not None:
+        tests.append(field >= F.lit(float(rule.minimum)))
+    if rule.maximum is not None:
+        tests.append(field <= F.lit(float(rule.maximum)))
     return tests
 
 
 def _rule_tests(contract: Contract) -> list[Column]:
     tests = []
     for rule in contract.rules:
-        applies = _all([F.col(f"clean_{name}") == text for name, text in rule.when.items()])
+        applies = all_of([F.col(f"clean_{name}") == text for name, text in rule.when.items()])
         figure = F.col(f"clean_{rule.field}")
         tests.append(~applies | (figure == rule.equals if rule.equals is not None else figure > rule.above))
     return tests

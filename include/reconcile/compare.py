@@ -68,21 +68,26 @@ def has_later_deltas(client: Client, contract: Contract, plan: HourPlan) -> bool
 
 
 def count_measures(cube: Cube) -> list[str]:
-    """Return the cube's first measure of kind count, if it has one: it counts every event once."""
-    return [measure.name for measure in cube.measures if measure.kind == "count"][:1]
+    """Return the cube's first measure that counts every event that the cube takes, if it has one."""
+    plain = (
+        item.name for item in cube.measures if item.kind == "count" and not item.field and not item.where
+    )
+    return list(plain)[:1]
 
 
 def served_by_batch(client: Client, cube: Cube, plan: HourPlan) -> dict[int, int] | None:
-    """Return the events of an hour that each batch after the base serves, None where the cube counts none."""
-    names = count_measures(cube)
-    if not names:
+    """Return the events of an hour that each batch after the base serves, None where the cube does not count all."""
+    if cube.counts_events is None:
         return None
-    statement = read_sql("reconcile/served_by_batch.sql.j2", cube=cube, count=names[0])
+    statement = read_sql("reconcile/served_by_batch.sql.j2", cube=cube, count=cube.counts_events)
     return {batch: int(events) for batch, events in client.execute(statement, _parameters(plan))}
 
 
 def totals(client: Client, contract: Contract, plan: HourPlan) -> list[tuple[str, str, int, int]]:
-    """Return (cube, measure, served, recounted) of an hour as it came; integers at the contract's scale."""
+    """Return (cube, measure, served, recounted) of an hour as it came, merged by the measure's kind.
+
+    Integers at the contract's scale; of a side without rows a minimum or maximum is NO_MINIMUM or NO_MAXIMUM.
+    """
     found = []
     for cube in contract.cubes:
         (row,) = client.execute(read_sql("reconcile/totals.sql.j2", cube=cube), _parameters(plan))
@@ -120,10 +125,14 @@ def _compare(client: Client, contract: Contract, plan: HourPlan, template: str) 
     return Differences(counts[MISSING], counts[EXCESS], counts[MISMATCHED], tuple(cells))
 
 
+def _text(dimension: object) -> str:
+    return f"{as_utc(dimension):%Y-%m-%dT%H:%M:%SZ}" if isinstance(dimension, datetime) else str(dimension)
+
+
 def _cell(cube: Cube, row: tuple[Any, ...]) -> Difference:
     width = 1 + len(cube.dimensions)
     dimensions = " ".join(
-        f"{name}={value}" for name, value in zip(cube.dimensions, row[1:width], strict=True)
+        f"{name}={_text(value)}" for name, value in zip(cube.dimensions, row[1:width], strict=True)
     )
     expected_rows, served_rows, figures = row[width], row[width + 1], row[width + 2 :]
     names = [measure.name for measure in cube.measures]

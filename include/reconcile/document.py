@@ -79,7 +79,10 @@ class Balance(_Part):
 
 
 class Figures(_Part):
-    """Sizes of the hour. events counts each identity once; events_without_identity is null where not counted."""
+    """Sizes of the hour. events counts each identity once, and every copy of an event that has no identity.
+
+    events_without_identity is how many of those there are, null in certificates of before they were counted.
+    """
 
     windows: Count
     cells: Count

@@ -1,43 +1,39 @@
-"""Reads offset ranges with Spark and aggregates them in one pass: figures as they came and once.
+"""Counts and aggregates the records that were read: figures as they came and once, in bounded pieces.
 
-The winner among copies of an identity within its event hour is the one with the lowest (Kafka
-timestamp, partition, offset). Nothing here knows verdicts or ClickHouse.
+Nothing here knows verdicts or ClickHouse.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.window import Window
 
-from include.contracts import Contract, Cube, Measure
-from include.contracts.model import FieldRule
+from include.contracts import Contract, Cube
+from include.reconcile import cell_columns
 from include.reconcile.by_version import REPLAYED, judged
-from include.reconcile.types import OffsetRange, Segment
-from include.settings import Settings
-from include.topics.offsets import FETCH_OPTIONS
+from include.reconcile.reading import segment_index
+from include.reconcile.types import Segment
+from include.reconcile.winners import with_winners
 
-HOUR_US = 3_600_000_000
-MOST_RECORDS = 10**9  # of one cell in one run
-
-
-class UnknownMeasureKindError(ValueError):
-    """A contract has a measure kind that the recount cannot compute."""
+PIECE = 200_000  # about as many cells as the driver holds at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
-    """Figures of one cube, window and dimensions, over all segments; figures are integers at their scale."""
+    """Figures of one cube, window and dimensions, over all segments; figures are integers at their scale.
+
+    Dimensions are texts or, where they are derived, integers; a window of arrival is in epoch seconds.
+    """
 
     cube: str
     hour: int
     window: int
-    dimensions: tuple[str, ...]
+    dimensions: tuple[str | int, ...]
     once: tuple[int, ...]
     came: tuple[int, ...]
 
@@ -46,6 +42,7 @@ class Cell:
 class SegmentCount:
     """Records of a segment with the same outcome; hour is None for rejects, reason None for events.
 
+    once: each identity once. without_identity: those among the records that have none, so that every copy counts.
     replayed: they are dead letters that a later batch folded, judged under that batch's contract version.
     """
 
@@ -56,6 +53,7 @@ class SegmentCount:
     once: int
     late: int
     replayed: bool = False
+    without_identity: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,70 +64,43 @@ class Measurement:
     cells: list[Cell]
 
 
-def read_ranges(
-    spark: SparkSession, settings: Settings, topic: str, reads: Sequence[OffsetRange]
-) -> DataFrame:
-    """Return (partition, offset, value, kafka_us) of the committed records in these ranges, disjoint and sorted.
+class Events:
+    """The judged records of some segments, kept by Spark until `measured` ends."""
 
-    Spark takes one range a partition and read, so the n-th ranges of all partitions make the n-th read.
+    def __init__(self, kept: DataFrame, contract: Contract) -> None:
+        self._kept, self._contract = kept, contract
+        self.counts = [_count(row) for row in _counted(kept).collect()]
+
+    def cells(self, cube: Cube, hours: Sequence[int]) -> Iterator[Cell]:
+        """Yield a cube's cells by window; the driver holds some PIECE of them, more only where one window has more.
+
+        Raises:
+            UnknownMeasureKindError: the cube has a measure or dimension that the recount cannot compute.
+        """
+        taken = sum(count.records for count in self.counts if count.hour in hours)
+        found = _aggregate(self._kept, self._contract, cube)
+        pieces = found.repartitionByRange(-(-taken // PIECE) or 1, "window").sortWithinPartitions("window")
+        return (_cell(cube, row) for row in pieces.toLocalIterator())
+
+
+@contextmanager
+def measured(
+    records: DataFrame,
+    contract: Contract,
+    segments: Sequence[Segment],
+    hours: Sequence[int],
+    versions: Mapping[int, Contract] | None = None,
+) -> Iterator[Events]:
+    """Judge (partition, offset, value, kafka_us) and count them; cells are of these hours, epoch seconds.
+
+    versions: by number, the contracts under which the records of segments of other versions are judged.
     """
-    rounds: list[dict[int, OffsetRange]] = []
-    for item in reads:
-        free = next((found for found in rounds if item.partition not in found), None)
-        if free is None:
-            rounds.append(free := {})
-        free[item.partition] = item
-    frames = [_read_round(spark, settings, topic, found) for found in rounds]
-    whole = frames[0]
-    for frame in frames[1:]:
-        whole = whole.unionAll(frame)
-    return whole
-
-
-def _read_round(
-    spark: SparkSession, settings: Settings, topic: str, found: dict[int, OffsetRange]
-) -> DataFrame:
-    def offsets(values: dict[int, int]) -> str:
-        return json.dumps({topic: {str(partition): offset for partition, offset in values.items()}})
-
-    return (
-        spark.read.format("kafka")
-        .options(
-            **{
-                "kafka.bootstrap.servers": settings.kafka_bootstrap_servers,
-                "kafka.isolation.level": "read_committed",
-                "assign": json.dumps({topic: sorted(found)}),
-                "startingOffsets": offsets({p: item.start for p, item in found.items()}),
-                "endingOffsets": offsets({p: item.end for p, item in found.items()}),
-                "failOnDataLoss": "true",
-                **FETCH_OPTIONS,
-            }
-        )
-        .load()
-        .select("partition", "offset", "value", F.unix_micros("timestamp").alias("kafka_us"))
-    )
-
-
-def segment_index(segments: Sequence[Segment]) -> Column:
-    """Return the index of a record's segment, -1 outside all; segments are disjoint and sorted."""
-
-    def search(low: int, high: int) -> Column:
-        if high - low == 1:
-            item = segments[low].range
-            inside = (
-                (F.col("partition") == item.partition)
-                & (F.col("offset") >= item.start)
-                & (F.col("offset") < item.end)
-            )
-            return F.when(inside, F.lit(low)).otherwise(F.lit(-1))
-        middle = (low + high) // 2
-        first = segments[middle].range
-        before = (F.col("partition") < first.partition) | (
-            (F.col("partition") == first.partition) & (F.col("offset") < first.start)
-        )
-        return F.when(before, search(low, middle)).otherwise(search(middle, high))
-
-    return search(0, len(segments)) if segments else F.lit(-1)
+    numbered = records.withColumn("segment", segment_index(segments)).where("segment >= 0")
+    kept = with_winners(judged(numbered, contract, segments, versions or {}), contract, hours).persist()
+    try:
+        yield Events(kept, contract)
+    finally:
+        kept.unpersist()
 
 
 def measure(
@@ -139,107 +110,49 @@ def measure(
     hours: Sequence[int],
     versions: Mapping[int, Contract] | None = None,
 ) -> Measurement:
-    """Classify and aggregate (partition, offset, value, kafka_us) by the contract's cubes; hours are epoch seconds.
-
-    versions: by number, the contracts under which the records of segments of other versions are judged.
+    """Return all that `measured` finds at once.
 
     Raises:
         UnknownMeasureKindError: the contract has a measure that the recount cannot compute.
     """
-    numbered = records.withColumn("segment", segment_index(segments)).where("segment >= 0")
-    events = _with_winners(judged(numbered, contract, segments, versions or {}), contract, hours)
-    if len(contract.cubes) > 1:
-        events = events.persist()
-    try:
-        counts: dict[tuple[int, str | None, int | None, bool], list[int]] = {}
-        cells: list[Cell] = []
-        for number, cube in enumerate(contract.cubes):
-            merged: dict[tuple[int, int, tuple[str, ...]], Cell] = {}
-            for row in _aggregate(events, contract, cube).collect():
-                if number == 0:
-                    replayed = REPLAYED in row and row[REPLAYED]
-                    key = (row["segment"], row["reason"], row["hour"], replayed)
-                    found = counts.setdefault(key, [0, 0, 0])
-                    for at, name in enumerate(("records", "records_once", "records_late")):
-                        found[at] += row[name]
-                if row["window"] is not None:
-                    _merge(merged, cube, row)
-            cells += merged.values()
-    finally:
-        events.unpersist()
-    outcomes = [
-        SegmentCount(segment, reason, hour, records, once, late, replayed)
-        for (segment, reason, hour, replayed), (records, once, late) in counts.items()
-    ]
-    return Measurement(outcomes, cells)
+    with measured(records, contract, segments, hours, versions) as events:
+        cells = [cell for cube in contract.cubes for cell in events.cells(cube, hours)]
+        return Measurement(events.counts, cells)
 
 
-def _with_winners(records: DataFrame, contract: Contract, hours: Sequence[int]) -> DataFrame:
-    """Add hour, wanted (its hour is asked for), late and wins; a record that is no event is its own identity."""
-    hour = ((F.col("time_us") - F.pmod(F.col("time_us"), F.lit(HOUR_US))) / 1_000_000).cast("long")
-    timed = records.withColumn("hour", hour)
-    wanted = F.col("hour").isin(*hours) if hours else F.lit(False)
-    timed = timed.withColumns(
-        {
-            "wanted": F.coalesce(wanted, F.lit(False)),
-            "late": F.coalesce(F.col("kafka_us") - F.col("time_us") > F.col("lateness_us"), F.lit(False)),
-        }
+def _counted(events: DataFrame) -> DataFrame:
+    keys = ["segment", "reason", "hour", *([REPLAYED] if REPLAYED in events.columns else [])]
+    return events.groupBy(*keys).agg(
+        F.count("*").alias("records"),
+        F.count_if("wins").alias("once"),
+        F.count_if("late").alias("late"),
+        F.count_if("anonymous").alias("without_identity"),
     )
-    if not contract.identity:
-        return timed.withColumn("wins", F.lit(True))
-    own = F.when(~F.col("wanted"), F.col("partition") * F.lit(2**48) + F.col("offset"))
-    identity = [f"field_{name}" for name in contract.identity]
-    spread = F.xxhash64("hour", *identity, own)  # sorts by one number first, which is much faster
-    copies = Window.partitionBy(spread, "hour", *identity, own).orderBy("kafka_us", "partition", "offset")
-    return timed.withColumn("wins", F.row_number().over(copies) == 1)
+
+
+def _count(row: Any) -> SegmentCount:
+    return SegmentCount(**{REPLAYED: False, **row.asDict()})
 
 
 def _aggregate(events: DataFrame, contract: Contract, cube: Cube) -> DataFrame:
-    pane_us = cube.pane_seconds * 1_000_000
-    window = ((F.col("time_us") - F.pmod(F.col("time_us"), F.lit(pane_us))) / 1_000_000).cast("long")
-    keyed = events.withColumns(
-        {
-            "window": F.when(F.col("wanted"), window),
-            **{f"key_{name}": F.when(F.col("wanted"), F.col(f"field_{name}")) for name in cube.dimensions},
-        }
-    )
+    taken = events.where("wanted AND late" if cube.only == "late" else "wanted")
+    keys = {
+        "window": cell_columns.window_start(cube),
+        **{f"key_{name}": cell_columns.dimension(contract, cube, name) for name in cube.dimensions},
+    }
     figures = []
     for item in cube.measures:
-        figures.append(_figure(contract, item, F.lit(True)).alias(f"came_{item.name}"))
-        figures.append(_figure(contract, item, F.col("wins")).alias(f"once_{item.name}"))
-    keys = ["segment", "reason", "hour", "window", *(f"key_{name}" for name in cube.dimensions)]
-    keys += [REPLAYED] if REPLAYED in events.columns else []
-    return keyed.groupBy(*keys).agg(
-        F.count("*").alias("records"),
-        F.count_if("wins").alias("records_once"),
-        F.count_if("late").alias("records_late"),
-        *figures,
+        figures.append(cell_columns.figure(contract, item, F.lit(True)).alias(f"came_{item.name}"))
+        figures.append(cell_columns.figure(contract, item, F.col("wins")).alias(f"once_{item.name}"))
+    return taken.withColumns(keys).groupBy("hour", *keys).agg(*figures)
+
+
+def _cell(cube: Cube, row: Any) -> Cell:
+    return Cell(
+        cube.name,
+        row["hour"],
+        row["window"],
+        tuple(row[f"key_{name}"] for name in cube.dimensions),
+        tuple(int(row[f"once_{item.name}"]) for item in cube.measures),
+        tuple(int(row[f"came_{item.name}"]) for item in cube.measures),
     )
-
-
-def _figure(contract: Contract, item: Measure, counts: Column) -> Column:
-    if item.kind == "count":
-        return F.count_if(counts)
-    if item.kind == "sum" and item.field is not None:
-        kind = "long" if _fits_a_long(contract.fields[item.field]) else "decimal(38,0)"
-        return F.sum(F.when(counts, F.col(f"field_{item.field}")).otherwise(0).cast(kind))
-    raise UnknownMeasureKindError(
-        f"measure {item.name!r} is of kind {item.kind!r}, which the recount does not know"
-    )
-
-
-def _fits_a_long(rule: FieldRule) -> bool:
-    """Whether MOST_RECORDS of the field's largest figure add up below 2^63; decimals are several times slower."""
-    largest = max(abs(rule.minimum or 0), abs(rule.maximum or 0)) * 10 ** (rule.scale or 0)
-    return bool(largest * MOST_RECORDS < 2**63)
-
-
-def _merge(merged: dict[tuple[int, int, tuple[str, ...]], Cell], cube: Cube, row: Any) -> None:
-    """Add a segment's part of a cell; counts and sums, the kinds there are, are added."""
-    key = (row["hour"], row["window"], tuple(row[f"key_{name}"] for name in cube.dimensions))
-    once = tuple(int(row[f"once_{item.name}"]) for item in cube.measures)
-    came = tuple(int(row[f"came_{item.name}"]) for item in cube.measures)
-    if key in merged:
-        once = tuple(a + b for a, b in zip(merged[key].once, once, strict=True))
-        came = tuple(a + b for a, b in zip(merged[key].came, came, strict=True))
-    merged[key] = Cell(cube.name, *key, once, came)

@@ -208,7 +208,7 @@ def _publish_verdict(client: Client, plan: HourPlan, judgement: Judgement) -> No
         )
     client.execute(
         "INSERT INTO verdicts (stream, hour, seal, verdict, reason, missing, excess, mismatched, run, judged_at, "
-        "drifts) VALUES",
+        "judged_ms, drifts) VALUES",
         [
             (
                 *(plan.stream, plan.hour, plan.seal, judgement.verdict, judgement.reason),
@@ -218,6 +218,7 @@ def _publish_verdict(client: Client, plan: HourPlan, judgement: Judgement) -> No
                     differences.mismatched,
                     plan.run,
                     datetime.now(UTC),
+                    int(time.time() * 1000),
                     list(judgement.drifts),
                 ),
             )

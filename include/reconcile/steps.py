@@ -89,7 +89,10 @@ def settle(params: dict[str, Any], ti: Any) -> dict[str, list[str]]:
 
 
 def _tell(dag: str, tasks: tuple[str, ...]) -> None:
-    """Tell of the hours that are not proved, and that those are over which are; the tasks' own failures are, too."""
+    """Tell of the hours that are not proved, and that those are over which are; the tasks' own failures are, too.
+
+    Alerts of hours that are sealed now are judged for good.
+    """
     from datetime import UTC, datetime
 
     from airflow.sdk import get_current_context
@@ -98,6 +101,7 @@ def _tell(dag: str, tasks: tuple[str, ...]) -> None:
     from include.alerts.notifier import task_key
     from include.alerts.telling import mend, tell_once
     from include.contracts import load_contract, stream_names
+    from include.detect.seal import judge_sealed
     from include.reconcile.alerting import incidents, read_bad_hours
     from include.reconcile.certificate import FOLDER
     from include.settings import get_settings
@@ -114,6 +118,7 @@ def _tell(dag: str, tasks: tuple[str, ...]) -> None:
     there, over = incidents(bad, known, looked)
     tell_once(context, there)
     mend(context, [*over, *(task_key(dag, task) for task in tasks)])
+    judge_sealed(settings)
 
 
 def require_proof(run: str) -> None:

@@ -187,7 +187,10 @@ class Differences:
 
 @dataclass(frozen=True)
 class Recounted:
-    """What the recount found for an hour, without its rows, which are in the sealed tables."""
+    """What the recount found for an hour, without its rows, which are in the sealed tables.
+
+    events_without_identity: how many of its events have no identity, so that every copy counts.
+    """
 
     windows: int
     cells: int
@@ -197,6 +200,7 @@ class Recounted:
     balances: tuple[PartitionBalance, ...]
     findings: tuple[str, ...] = ()
     verdict: str | None = None
+    events_without_identity: int | None = None
 
 
 @dataclass(frozen=True)

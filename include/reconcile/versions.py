@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from clickhouse_driver import Client
 
 from include.contracts import Contract, Cube
+from include.contracts.model import DERIVED_DIMENSIONS
 from include.warehouse.contract_versions import read_version
 
 
@@ -55,23 +56,28 @@ def unfillable(today: Contract, older: Contract) -> list[str]:
     for cube in today.cubes:
         reasons += [f"cube {cube.name}: {reason}" for reason in _cube_reasons(today, older, cube)]
         same = before.get(cube.name, cube)
-        if (same.pane_seconds, same.dimensions) != (cube.pane_seconds, cube.dimensions):
+        if _shape(same) != _shape(cube):
             reasons.append(
                 f"cube {cube.name} has other panes or dimensions in version {older.version}: it needs a new name"
             )
     return reasons
 
 
+def _shape(cube: Cube) -> tuple[object, ...]:
+    return cube.pane_seconds, cube.arrival_seconds, cube.only, cube.dimensions
+
+
 def _cube_reasons(today: Contract, older: Contract, cube: Cube) -> list[str]:
     reasons = []
-    for name in cube.dimensions:
+    for name in (name for name in cube.dimensions if name not in DERIVED_DIMENSIONS):
         rule = older.fields.get(name)
         if rule is None or rule.type != "string":
             reasons.append(f"its dimension {name} is no text field of version {older.version}")
     for measure in cube.measures:
-        if measure.field is None or measure.field not in older.fields:
+        field = measure.where.field if measure.where else measure.field
+        if field is None or field not in older.fields:
             continue
-        before, now = older.fields[measure.field], today.fields[measure.field]
+        before, now = older.fields[field], today.fields[field]
         if (before.type, before.scale) != (now.type, now.scale):
             reasons.append(
                 f"its measure {measure.name} has scale {now.scale}, in version {older.version} {before.scale}"

@@ -8,6 +8,8 @@ A claim names its owner, so that a driver knows its own claim whose acknowledgem
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -128,29 +130,52 @@ def newest_claim(settings: Settings, stream: str) -> int:
 
 
 def _append(settings: Settings, record: dict[str, str]) -> int:
-    producer = Producer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.timeout.ms": TIMEOUT_SECONDS * 1000,
-            "log_level": 0,
-        }
-    )
-    delivered: list[tuple[KafkaError | None, int | None]] = []
+    servers = settings.kafka_bootstrap_servers
+    delivered: Future[tuple[KafkaError | None, int | None]] = Future()
+    producer = _producer(servers)
     producer.produce(
         settings.control_topic,
         value=json.dumps(record).encode(),
         partition=0,
-        on_delivery=lambda error, message: delivered.append((error, message.offset())),
+        on_delivery=lambda error, message: delivered.set_result((error, message.offset())),
     )
     producer.flush(TIMEOUT_SECONDS + 5)
-    if not delivered:
+    try:
+        # Another thread's flush may be handing the answer over at this moment.
+        error, offset = delivered.result(timeout=1)
+    except TimeoutError:
+        _forget(servers)
         raise ControlTopicSilentError(
             f"{settings.control_topic}: no answer to {record} within {TIMEOUT_SECONDS} s"
-        )
-    error, offset = delivered[0]
+        ) from None
     if error is not None or offset is None:
+        _forget(servers)
         cause = KafkaException(error) if error is not None else None
         raise ControlTopicError(f"{settings.control_topic}: {record} was refused: {error}") from cause
     return offset + 1
+
+
+# By process, since a producer does not survive a fork, and by servers.
+_producers: dict[tuple[int, str], Producer] = {}
+
+
+def _producer(servers: str) -> Producer:
+    """Return this process's producer: librdkafka gives a new idempotent one its id after a fixed 0.5 s."""
+    key = (os.getpid(), servers)
+    if key not in _producers:
+        _producers[key] = Producer(
+            {
+                "bootstrap.servers": servers,
+                "enable.idempotence": True,
+                "acks": "all",
+                "message.timeout.ms": TIMEOUT_SECONDS * 1000,
+                "reconnect.backoff.max.ms": 500,  # a broker that is back is found at once, as by a new producer
+                "log_level": 0,
+            }
+        )
+    return _producers[key]
+
+
+def _forget(servers: str) -> None:
+    """Begin the next time with a new producer: this one may have failed for good, or hold what it never sent."""
+    _producers.pop((os.getpid(), servers), None)

@@ -7,20 +7,20 @@ by record through the contract's classifier, so one bad record never costs its n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from operator import attrgetter
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from include.contracts import Contract, Cube
-from include.contracts.classifier import BROKEN, DEEPEST_NESTING, Classifier, Event, too_deep
+from include.contracts import Contract
+from include.contracts.classifier import Classifier, Event
 from include.contracts.records import record_type
-from include.contracts.times import END_US, ISO8601_PATTERN, parse_iso8601
+from include.streaming.cells import cube_rows
+from include.streaming.decode import decode, suspects, without
+from include.streaming.events import Events, Places
+from include.streaming.lines import Lines, sort_by_form
 from include.streaming.partials import (
     CUBE_PREFIX,
     HOURS,
@@ -30,30 +30,15 @@ from include.streaming.partials import (
     REJECTS,
     REJECTS_SCHEMA,
     TASK_PAYLOAD_BYTES,
-    cube_schema,
     merge_cube,
     merge_hours,
     merge_partitions,
     reject_row,
     to_ipc,
 )
+from include.streaming.rules import judge, raw_type
 
-HOUR_US = 3_600_000_000
-SLICE = 2_000  # records decoded at once: their objects stay in the processor's cache, which halves the time
-ZONED = r"(Z|[+-][0-9:]{5})$"
-
-
-@dataclass(frozen=True)
-class FoldInput:
-    """Columns of some records, all of one length n: Kafka metadata and, where wanted, the value."""
-
-    partition: np.ndarray
-    offset: np.ndarray
-    kafka_ms: np.ndarray
-
-    def take(self, index: np.ndarray) -> FoldInput:
-        """Return the records at these positions."""
-        return FoldInput(self.partition[index], self.offset[index], self.kafka_ms[index])
+Reader = Callable[[pa.Array], tuple[dict[str, pa.Array], np.ndarray]]
 
 
 class Fold:
@@ -80,6 +65,17 @@ def _decoder(contract_json: str) -> tuple[Contract, msgspec.json.Decoder[msgspec
     return contract, msgspec.json.Decoder(record_type(contract)), Classifier(contract)
 
 
+def _used_fields(contract: Contract) -> list[str]:
+    """Return the fields that a cube or a rule on columns asks for, in the contract's order."""
+    used = {name for cube in contract.cubes for name in cube.dimensions}
+    for cube in contract.cubes:
+        used |= {measure.field for measure in cube.measures if measure.field}
+        used |= {measure.where.field for measure in cube.measures if measure.where}
+    for rule in contract.rules:
+        used |= {rule.field, *rule.when}
+    return [name for name, rule in contract.fields.items() if name in used or rule.format]
+
+
 class _Task:
     """Partial results of the batches seen so far."""
 
@@ -91,141 +87,102 @@ class _Task:
         self._partitions: list[pa.Table] = []
         self._rejects: list[dict[str, object]] = []
         self._payload_bytes = 0
-        used = {name for cube in contract.cubes for name in cube.dimensions}
-        used |= {measure.field for cube in contract.cubes for measure in cube.measures if measure.field}
-        used |= {rule.field for rule in contract.rules} | {
-            name for rule in contract.rules for name in rule.when
-        }
-        self._fields = [name for name in contract.fields if name in used]
-        self._columns = {
-            name: pa.string() if contract.fields[name].scale is None else pa.float64()
-            for name in [contract.event_time.field, *self._fields]
-        }
+        self._fields = _used_fields(contract)
+        named = list(dict.fromkeys([contract.event_time.field, *self._fields]))
+        self._raw = {name: raw_type(contract.fields[name]) for name in named}
+        self._lines = Lines(contract, named) if contract.line_formats else None
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Fold one batch of records into the partial results."""
         kafka_ms = batch.column("timestamp").cast(pa.timestamp("us")).view(pa.int64()).to_numpy() // 1000
-        records = FoldInput(batch.column("partition").to_numpy(), batch.column("offset").to_numpy(), kafka_ms)
+        places = Places(batch.column("partition").to_numpy(), batch.column("offset").to_numpy(), kafka_ms)
         values = batch.column("value")
-        decoded, doubtful = self._decode_all(values)
         self._partitions.append(
             pa.table(
                 {
-                    "partition": records.partition,
+                    "partition": places.partition,
                     "records": np.ones(len(kafka_ms), np.int64),
-                    "offset_min": records.offset,
+                    "offset_min": places.offset,
                     "kafka_min": kafka_ms,
                     "kafka_max": kafka_ms,
                 }
             )
         )
-        index = np.setdiff1d(np.arange(len(values)), np.array(doubtful, np.int64), assume_unique=True)
-        good = records if not doubtful else records.take(index)
-        time_us, columns, accepted = self._judge(decoded, good)
-        if not accepted.all():
-            doubtful = sorted([*doubtful, *index[~accepted].tolist()])
-            keep = np.flatnonzero(accepted)
-            good, time_us = good.take(keep), time_us[keep]
-            columns = {name: column.take(pa.array(keep)) for name, column in columns.items()}
-        self._aggregate(good, time_us, columns)
+        doubtful = suspects(values)
+        if self._lines is None:
+            sources = [(without(len(values), doubtful), self._read_json)]
+        else:
+            objects, lines = sort_by_form(self._contract, values)
+            sources = [(objects, self._read_json), (lines, self._lines.parse)]
+            if doubtful:
+                sources = [(rows[~np.isin(rows, list(doubtful))], read) for rows, read in sources]
+        for rows, read in sources:
+            if len(rows):
+                doubtful.update(self._at_once(places, values, rows, read).tolist())
         if doubtful:
-            self._one_by_one(records, values, doubtful)
+            self._one_by_one(places, values, sorted(doubtful))
 
-    def _decode_all(self, values: pa.Array) -> tuple[dict[str, pa.Array], list[int]]:
-        """Return the columns of the records that decode, in order, and the positions of those that do not."""
-        suspects = _suspects(values)
-        parts: dict[str, list[pa.Array]] = {name: [] for name in self._columns}
-        failed: list[int] = []
-        for start in range(0, len(values), SLICE):
-            raw = values.slice(start, SLICE).to_pylist()
-            positions = (
-                [start + i for i in range(len(raw)) if start + i not in suspects] if suspects else None
-            )
-            queue = (
-                iter(raw) if positions is None else iter([raw[position - start] for position in positions])
-            )
-            decoded: list[msgspec.Struct] = []
-            before = len(failed)
-            while True:
-                try:
-                    decoded.extend(map(self._decode, queue))  # keeps what came before a failure
-                    break
-                except BROKEN:
-                    at = len(decoded) + len(failed) - before
-                    failed.append(start + at if positions is None else positions[at])
-            for name, kind in self._columns.items():
-                parts[name].append(pa.array(list(map(attrgetter(name), decoded)), kind))
-        return {name: pa.concat_arrays(part) for name, part in parts.items()}, sorted([*failed, *suspects])
+    def _read_json(self, values: pa.Array) -> tuple[dict[str, pa.Array], np.ndarray]:
+        return decode(self._decode, values, self._raw)
 
-    def _judge(
-        self, decoded: dict[str, pa.Array], records: FoldInput
-    ) -> tuple[np.ndarray, dict[str, pa.Array], np.ndarray]:
-        """Return event times, the columns that cubes need, and which records pass every rule."""
-        contract = self._contract
-        time_us, accepted = _times(decoded[contract.event_time.field])
-        columns: dict[str, pa.Array] = {}
-        for name in self._fields:
-            scale = contract.fields[name].scale
-            if scale is None:
-                columns[name] = decoded[name]
-            else:
-                scaled = np.rint(decoded[name].to_numpy() * np.float64(10**scale))
-                columns[name] = pa.array(scaled.astype(np.int64))
-        for rule in contract.rules:
-            figure = columns[rule.field].to_numpy()
-            breaks = figure != rule.equals if rule.equals is not None else figure <= rule.above
-            for name, text in rule.when.items():
-                breaks = breaks & pc.equal(columns[name], text).to_numpy(zero_copy_only=False)
-            accepted &= ~breaks
-        ahead = time_us - records.kafka_ms * 1_000
-        accepted &= ahead <= contract.skew_seconds * 1_000_000
-        accepted &= -ahead <= contract.maximum_age_hours * HOUR_US
-        return time_us, columns, accepted
+    def _at_once(self, places: Places, values: pa.Array, rows: np.ndarray, read: Reader) -> np.ndarray:
+        """Fold the records at these positions, all of one form; return the positions of those left over."""
+        some = len(rows) < len(values)
+        raw, unread = read(values.take(pa.array(rows)) if some else values)
+        good = rows[without(len(rows), unread)] if len(unread) else rows
+        here = places.take(good) if len(good) < len(values) else places
+        events, accepted = judge(self._contract, here, raw, self._fields)
+        if not accepted.all():
+            events = events.take(np.flatnonzero(accepted))
+        self._aggregate(events)
+        return np.concatenate([rows[unread], good[~accepted]])
 
-    def _one_by_one(self, records: FoldInput, values: pa.Array, positions: list[int]) -> None:
-        events: list[tuple[int, Event]] = []
+    def _one_by_one(self, places: Places, values: pa.Array, positions: list[int]) -> None:
+        found: list[tuple[int, Event]] = []
         for position in positions:
-            value, kafka_ms = values[position].as_py(), int(records.kafka_ms[position])
+            value, kafka_ms = values[position].as_py(), int(places.kafka_ms[position])
             verdict = self._classifier.classify(value, kafka_ms)
             if isinstance(verdict, Event):
-                events.append((position, verdict))
+                found.append((position, verdict))
             else:
-                place = int(records.partition[position]), int(records.offset[position])
+                place = int(places.partition[position]), int(places.offset[position])
                 keep = min(PAYLOAD_BYTES, max(0, TASK_PAYLOAD_BYTES - self._payload_bytes))
                 self._rejects.append(reject_row(*place, kafka_ms, verdict, value, keep))
                 self._payload_bytes += min(keep, len(value or b""))
-        if events:
-            where = records.take(np.array([position for position, _ in events]))
+        if found:
             columns = {
                 name: pa.array(
-                    [event.values[name] for _, event in events],
-                    pa.string() if self._contract.fields[name].scale is None else pa.int64(),
+                    [event.values[name] for _, event in found],
+                    pa.int64() if self._contract.fields[name].is_number else pa.string(),
                 )
                 for name in self._fields
             }
-            self._aggregate(where, np.array([event.time_us for _, event in events], np.int64), columns)
+            where = places.take(np.array([position for position, _ in found]))
+            time_us = np.array([event.time_us for _, event in found], np.int64)
+            self._aggregate(Events(self._contract, where, time_us, columns))
 
-    def _aggregate(self, records: FoldInput, time_us: np.ndarray, columns: dict[str, pa.Array]) -> None:
-        count = len(time_us)
-        if not count:
+    def _aggregate(self, events: Events) -> None:
+        if not len(events):
             return
-        late = records.kafka_ms * 1_000 - time_us > self._contract.lateness_seconds * 1_000_000
         self._hours.append(
             merge_hours(
                 pa.table(
                     {
-                        "partition": records.partition,
-                        "hour": time_us // HOUR_US * 3600,
-                        "events": np.ones(count, np.int64),
-                        "late": late.astype(np.int64),
-                        "first": records.offset,
-                        "last": records.offset,
+                        "partition": events.places.partition,
+                        "hour": events.windows(3600),
+                        "events": np.ones(len(events), np.int64),
+                        "late": events.late.astype(np.int64),
+                        "first": events.places.offset,
+                        "last": events.places.offset,
+                        "latest_us": events.time_us,
                     }
                 )
             )
         )
         for cube in self._contract.cubes:
-            self._cubes[cube.name].append(merge_cube(cube, _cube_rows(cube, time_us, columns)))
+            rows = cube_rows(cube, events)
+            if len(rows):
+                self._cubes[cube.name].append(merge_cube(cube, rows))
 
     def results(self) -> Iterator[pa.RecordBatch]:
         """Yield each kind of result once, as one row."""
@@ -241,71 +198,3 @@ class _Task:
                 tables[CUBE_PREFIX + cube.name] = merge_cube(cube, pa.concat_tables(self._cubes[cube.name]))
         for kind, table in tables.items():
             yield pa.record_batch([[kind], [to_ipc(table)]], schema=OUTPUT_SCHEMA)
-
-
-def _cube_rows(cube: Cube, time_us: np.ndarray, columns: dict[str, pa.Array]) -> pa.Table:
-    """Return a row for each event, as merge_cube takes them."""
-    pane_us = cube.pane_seconds * 1_000_000
-    rows: dict[str, object] = {"window_start": time_us // pane_us * cube.pane_seconds}
-    rows |= {name: columns[name] for name in cube.dimensions}
-    for measure in cube.measures:
-        rows[measure.name] = (
-            np.ones(len(time_us), np.int64) if measure.field is None else columns[measure.field]
-        )
-    return pa.table(rows, schema=cube_schema(cube))
-
-
-def _suspects(values: pa.Array) -> set[int]:
-    """Return the positions of values that the decoder would not see to be broken, or must not be given."""
-    found: set[int] = set()
-    try:
-        values.cast(pa.string())  # checks all bytes; the decoder looks only into strings that it keeps
-    except pa.ArrowInvalid:
-        found |= {
-            i for i, value in enumerate(values.to_pylist()) if value is not None and not _is_utf8(value)
-        }
-    for i in np.flatnonzero(pc.greater(pc.binary_length(values), 2 * DEEPEST_NESTING).fill_null(False)):
-        if too_deep(values[int(i)].as_py()):
-            found.add(int(i))
-    if values.null_count:
-        found |= set(np.flatnonzero(values.is_null()).tolist())
-    return found
-
-
-def _times(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return epoch microseconds and which texts are times; the form is that of contracts/times.py."""
-    formed = pc.match_substring_regex(column, f"^{ISO8601_PATTERN}$")
-    zoned = pc.and_(formed, pc.match_substring_regex(column, ZONED))
-    plain = pc.and_(formed, pc.invert(zoned))
-    time_us = np.zeros(len(column), np.int64)
-    accepted = np.zeros(len(column), bool)
-    for mask, kind in ((plain, pa.timestamp("us")), (zoned, pa.timestamp("us", "UTC"))):
-        where = np.flatnonzero(mask.to_numpy(zero_copy_only=False))
-        if len(where):
-            part = column if len(where) == len(column) else column.take(pa.array(where))
-            time_us[where], accepted[where] = _cast(part, kind)
-    return time_us, accepted & (time_us >= 0) & (time_us < END_US)
-
-
-def _cast(column: pa.Array, kind: pa.DataType) -> tuple[np.ndarray, np.ndarray]:
-    """Return epoch microseconds and which texts name a real instant, at once or else one by one."""
-    try:
-        return column.cast(kind).view(pa.int64()).to_numpy(), np.ones(len(column), bool)
-    except pa.ArrowInvalid:
-        found = [_parse(text) for text in column.to_pylist()]
-        return np.array([t or 0 for t in found], np.int64), np.array([t is not None for t in found])
-
-
-def _parse(text: str) -> int | None:
-    try:
-        return parse_iso8601(text)
-    except ValueError:
-        return None
-
-
-def _is_utf8(value: bytes) -> bool:
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from include.contracts import load_contract
 from include.contracts.model import MAX_BATCH_OFFSETS
+from include.detect.detection import Detection
 from include.settings import get_settings
 from include.streaming.begin import Skip, parse_skip
 from include.streaming.driver import StreamDriver
@@ -81,12 +82,15 @@ def run(arguments: argparse.Namespace, session: Callable[[], SparkSession]) -> i
     ]
     vitals = [driver.vitals for driver in drivers]
     watch, heartbeat = KafkaWatch(settings, vitals), Heartbeat(settings, arguments.launch, vitals)
-    for thread in (heartbeat, watch, *drivers):
+    detections = [Detection(settings, contract, v) for contract, v in zip(contracts, vitals, strict=True)]
+    for thread in (heartbeat, watch, *drivers, *detections):
         thread.start()
     spark.set_result(session())
     warm_up(spark.result(), contracts)
     for driver in drivers:
         driver.join()
+    for detection in detections:
+        detection.end()
     watch.end()
     heartbeat.end()
     for v in vitals:

@@ -1,6 +1,6 @@
 """What the fold's tasks emit and the driver merges: schemas, merging by each measure's own rule, IPC bytes.
 
-Integers are exact: int64 within a batch (the contract bounds the sums), Decimal(38, 0) in ClickHouse.
+Integers are exact: 64 bits within a batch (the contract bounds the sums), Decimal(38, 0) in ClickHouse.
 Windows and hours are epoch seconds, Kafka times epoch milliseconds.
 """
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from include.contracts import Contract, Cube
 from include.contracts.classifier import Reject
+from include.contracts.model import DERIVED_DIMENSIONS
 
 CUBE_PREFIX = "cube:"
 PARTITIONS, HOURS, REJECTS = "partitions", "hours", "rejects"
@@ -34,15 +35,18 @@ REJECTS_SCHEMA = pa.schema(
         ("payload_sha256", pa.string()),
     ]
 )
-MERGES = {"count": "sum", "sum": "sum"}
+MERGES = {"count": "sum", "sum": "sum", "sumsq": "sum", "min": "min", "max": "max"}
 
 
 def cube_schema(cube: Cube) -> pa.Schema:
-    """Return the columns of a cube's partial rows: window_start, dimensions, measures."""
+    """Return the columns of a cube's partial rows: window_start, dimensions, measures.
+
+    A field's dimension is a text, a derived one an integer. Sums of squares have no sign, and need the 64th bit.
+    """
     return pa.schema(
         [("window_start", pa.int64())]
-        + [(name, pa.string()) for name in cube.dimensions]
-        + [(measure.name, pa.int64()) for measure in cube.measures]
+        + [(name, pa.int64() if name in DERIVED_DIMENSIONS else pa.string()) for name in cube.dimensions]
+        + [(m.name, pa.uint64() if m.kind == "sumsq" else pa.int64()) for m in cube.measures]
     )
 
 
@@ -53,10 +57,9 @@ def merge_cube(cube: Cube, rows: pa.Table) -> pa.Table:
 
 
 def merge_hours(rows: pa.Table) -> pa.Table:
-    """Return one row for each partition and event hour: events, late, first and last offset."""
-    return _merge(
-        rows, ["partition", "hour"], {"events": "sum", "late": "sum", "first": "min", "last": "max"}
-    )
+    """Return one row for each partition and event hour: events, late, first and last offset, highest event time."""
+    merges = {"events": "sum", "late": "sum", "first": "min", "last": "max", "latest_us": "max"}
+    return _merge(rows, ["partition", "hour"], merges)
 
 
 def merge_partitions(rows: pa.Table) -> pa.Table:

@@ -226,6 +226,7 @@ class Query:
                 crash=partial(crash_point, self._settings),
             )
             self._committed(batch, {lowest: (row.start_offset, row.end_offset)})
+            self._vitals.touched.add(self._contract, replay.cubes)
             self._replays.committed()
             log.info("%s: batch %d replays %d dead letters", row.stream, batch, len(replay.letters))
         except Exception as error:
@@ -259,6 +260,7 @@ class Query:
             crash=partial(crash_point, self._settings),
         )
         self._committed(batch, ranges)
+        self._vitals.touched.add(self._contract, results)
 
     def _committed(self, batch: int, ranges: dict[int, tuple[int, int]]) -> None:
         self._frontier |= {p: end for p, (_, end) in ranges.items()}

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from include.streaming.control import NOBODY, Claim
+from include.streaming.touched import Touched
 
 
 @dataclass
@@ -13,7 +14,8 @@ class Vitals:
     """One stream; each attribute has one writer.
 
     The query's thread writes generation, state, batch, detail, needs_person and frontier; the watch on Kafka writes
-    claim (the newest), ends (offsets) and kafka (empty, or why it does not answer); the heartbeat sets stop.
+    claim (the newest), ends (offsets) and kafka (empty, or why it does not answer); the heartbeat sets stop. touched
+    goes from the query to the detectors.
     States: starting, running, stopping, stopped, fenced, failed. needs_person: starting again would not help.
     """
 
@@ -29,6 +31,7 @@ class Vitals:
     ends: dict[int, int] = field(default_factory=dict)
     kafka: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
+    touched: Touched = field(default_factory=Touched, repr=False)
 
     @property
     def lag(self) -> int:

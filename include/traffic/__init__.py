@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
+from include.traffic.incidents import IncidentFacts
 from include.traffic.schedule import Schedule
 from include.traffic.tally import TruthRow
 
@@ -23,6 +24,23 @@ class Traffic(Protocol):
 
     def truth(self) -> list[TruthRow]:
         """Return what every window and dimension must come to."""
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """Traffic whose records have Kafka keys, which choose their partitions."""
+
+    def keys(self, first: int, end: int) -> list[bytes]:
+        """Return the Kafka keys of records [first, end)."""
+
+
+@runtime_checkable
+class Eventful(Protocol):
+    """Traffic that an incident may lie in."""
+
+    @property
+    def incident_facts(self) -> IncidentFacts | None:
+        """What goes wrong and which alerts must follow; none in a calm run."""
 
 
 class Generator(Protocol):

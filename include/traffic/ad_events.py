@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from include.contracts import load_contract
 from include.traffic.faults import Kind, malform
 from include.traffic.schedule import Schedule
-from include.traffic.tally import TruthRow, tally
+from include.traffic.tally import Accepted, Number, Text, TruthRow, tally
 
 I64 = NDArray[np.int64]
 COUNTRIES = ("US", "KR", "JP", "UK", "CA", "FR", "DE")
@@ -72,22 +73,26 @@ class AdEvents:
             lines[i] = damage(lines[i], int(self.schedule.flavour[first + i]))
         return lines
 
-    def truth(self) -> list[TruthRow]:
-        """Return the figures of every minute, event type, country and format."""
-        accepted = np.flatnonzero(self.schedule.accepted)
-        content = self.schedule.content[accepted]
-        return tally(
-            cube="ad_events",
-            pane_seconds=60,
-            event_us=self.schedule.event_us[accepted],
-            group=self.group[content],
-            labels=LABELS,
-            measures={
-                "event_count": np.ones(accepted.size, dtype=np.int64),
-                "revenue": self.revenue[content],
+    def accepted(self) -> Accepted:
+        """Return the accepted events, from which every truth follows."""
+        rows = np.flatnonzero(self.schedule.accepted)
+        content = self.schedule.content[rows]
+        group, revenue = self.group[content], self.revenue[content]
+        return Accepted(
+            event_us=self.schedule.event_us[rows],
+            kafka_ms=self.schedule.kafka_ms[rows],
+            counts_once=self.schedule.kind[rows] != Kind.DUPLICATE,
+            texts={
+                "event_type": Text(group % 2, EVENT_TYPES),
+                "ad_format": Text(group // 2 % len(FORMATS), FORMATS),
+                "country": Text(group // 2 // len(FORMATS), COUNTRIES),
             },
-            counts_once=self.schedule.kind[accepted] != Kind.DUPLICATE,
+            numbers={"revenue": Number(revenue, np.ones(rows.size, dtype=np.bool_))},
         )
+
+    def truth(self) -> list[TruthRow]:
+        """Return the figures of every cube, window and dimension."""
+        return tally(load_contract("ad_events"), self.accepted())
 
 
 def draw(schedule: Schedule, run_number: int, seed: int) -> AdEvents:

@@ -11,13 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from include.traffic.plan import (
-    FUTURE_FROM_SECONDS,
-    FUTURE_TO_SECONDS,
-    LATE_FROM_SECONDS,
-    LATE_TO_SECONDS,
-    TrafficPlan,
-)
+from include.traffic.plan import FUTURE_FROM_SECONDS, FUTURE_TO_SECONDS, TrafficPlan
 
 I64 = NDArray[np.int64]
 Kinds = NDArray[np.int8]
@@ -41,11 +35,11 @@ class Kind(IntEnum):
 def draw_kinds(plan: TrafficPlan, slot_us: I64, rng: np.random.Generator) -> Kinds:
     """Choose the records of each kind: the planned share of all, and at least one where a share is asked.
 
-    Late records of a replay keep clear of the first 61 s, so that none lies before the first event.
+    Late records of a replay keep clear of its beginning, so that none lies before the first event.
     """
     kind = np.zeros(slot_us.size, dtype=np.int8)
     free = rng.permutation(slot_us.size)
-    room = slot_us >= slot_us[0] + (0 if plan.live else LATE_FROM_SECONDS * 1_000_000)
+    room = slot_us >= slot_us[0] + (0 if plan.live else plan.late_from_seconds * 1_000_000)
     shares = {
         Kind.LATE: plan.late,
         Kind.DUPLICATE: plan.duplicate,
@@ -67,10 +61,10 @@ def shift_times(plan: TrafficPlan, slot_us: I64, kind: Kinds, rng: np.random.Gen
     """Return event times: the slot, earlier for late records, later for future-dated ones."""
     event_us = slot_us.copy()
     late = np.flatnonzero(kind == Kind.LATE)
-    longest = np.full(late.size, LATE_TO_SECONDS * 1_000_000, dtype=np.int64)
+    longest = np.full(late.size, plan.late_to_seconds * 1_000_000, dtype=np.int64)
     if not plan.live:
         longest = np.minimum(longest, slot_us[late] - slot_us[0])
-    event_us[late] -= rng.integers(LATE_FROM_SECONDS * 1_000_000, longest, endpoint=True)
+    event_us[late] -= rng.integers(plan.late_from_seconds * 1_000_000, longest, endpoint=True)
     future = np.flatnonzero(kind == Kind.FUTURE)
     event_us[future] += rng.integers(
         FUTURE_FROM_SECONDS * 1_000_000, FUTURE_TO_SECONDS * 1_000_000, future.size, endpoint=True
@@ -98,18 +92,19 @@ def draw_identities(kafka_ms: I64, kind: Kinds, rng: np.random.Generator) -> I64
 
 
 def copy_contents(
-    slot_us: I64, event_us: I64, kind: Kinds, identity: I64, rng: np.random.Generator
+    slot_us: I64, event_us: I64, kind: Kinds, identity: I64, own_times: bool, rng: np.random.Generator
 ) -> tuple[I64, I64]:
     """Return (content, event times) with duplicates filled in.
 
-    A duplicate repeats its original to the byte; one in ten has fields and an event time of its own
-    within the original's event hour, where the id still makes it a copy.
+    A duplicate repeats its original to the byte; one in ten has fields of its own and, where `own_times`,
+    an event time of its own within the original's event hour, where the id still makes it a copy.
     """
     content, times = identity.copy(), event_us[identity]
     own = (kind == Kind.DUPLICATE) & (rng.random(kind.size) < CHANGED_COPIES)
     own &= slot_us // HOUR_US == times // HOUR_US
     content[own] = np.flatnonzero(own)
-    times[own] = slot_us[own]
+    if own_times:
+        times[own] = slot_us[own]
     return content, times
 
 

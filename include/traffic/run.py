@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta
 
 from include.contracts import load_contract
 from include.settings import Settings, get_settings
-from include.traffic import Generator, Traffic, generator_for
-from include.traffic.faults import Kind
+from include.traffic import Eventful, Generator, Keyed, Traffic, generator_for
 from include.traffic.plan import PlanError, TrafficPlan
 from include.traffic.schedule import Schedule, draw_schedule
-from include.traffic.send import Chunk, Sender
+from include.traffic.send import Chunk, Sender, partition_of
 from include.traffic.store import Account, TrafficReport, store_accounts
+from include.traffic.tally import count_copies
 from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def send_run(
     schedule = draw_schedule(plan, start_us, partitions)
     traffic = generator.draw(schedule, number, plan.seed)
     clock = time.monotonic()
-    handed = sender.send(_chunks(plan, schedule, traffic))
+    handed = sender.send(chunks(schedule, traffic, partitions, live=plan.live))
     seconds = time.monotonic() - clock
 
     truth = traffic.truth()
@@ -90,9 +90,10 @@ def send_run(
         accepted=accepted,
         rejected=len(handed) - accepted,
         late=int(schedule.late.sum()),
-        duplicates=int((schedule.kind == Kind.DUPLICATE).sum()),
+        duplicates=count_copies(load_contract(plan.stream), truth),
         windows=len(truth),
         parameters=plan.model_dump_json(),
+        incident=traffic.incident_facts if isinstance(traffic, Eventful) else None,
     )
     sends = [ms for ms, taken in zip(handed, schedule.accepted.tolist(), strict=True) if taken]
     return Account(report, truth, sends if plan.live else [])
@@ -141,14 +142,19 @@ def _start_us(plan: TrafficPlan) -> int:
     return time.time_ns() // 1000 + LEAD_US + LEAD_US_PER_RECORD * plan.events
 
 
-def _chunks(plan: TrafficPlan, schedule: Schedule, traffic: Traffic) -> Iterator[Chunk]:
-    size = LIVE_CHUNK if plan.live else REPLAY_CHUNK
+def chunks(schedule: Schedule, traffic: Traffic, partitions: int, live: bool = False) -> Iterator[Chunk]:
+    """Yield the records of a run as they are sent; a key, where there is one, chooses the partition."""
+    size = LIVE_CHUNK if live else REPLAY_CHUNK
     kafka_ms = schedule.kafka_ms
-    for first in range(0, plan.events, size):
-        part = slice(first, min(first + size, plan.events))
+    for first in range(0, schedule.size, size):
+        part = slice(first, min(first + size, schedule.size))
+        keys = traffic.keys(part.start, part.stop) if isinstance(traffic, Keyed) else None
         yield Chunk(
             values=traffic.values(part.start, part.stop),
-            partitions=schedule.partition[part].tolist(),
+            partitions=[partition_of(key, partitions) for key in keys]
+            if keys
+            else schedule.partition[part].tolist(),
             kafka_ms=kafka_ms[part].tolist(),
-            due_us=(-(-schedule.slot_us[part] // PACE_US) * PACE_US).tolist() if plan.live else None,
+            due_us=(-(-schedule.slot_us[part] // PACE_US) * PACE_US).tolist() if live else None,
+            keys=keys,
         )

@@ -7,7 +7,8 @@ error. Leaves to others: what is sent (the generators) and when it is due (sched
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -34,12 +35,19 @@ class Chunk:
     """Consecutive records: values, partitions and Kafka timestamps (epoch ms) of equal length.
 
     `due_us` holds the epoch microseconds before which a record must not be sent; none sends at once.
+    `keys` are Kafka's; none is for records without.
     """
 
     values: list[bytes]
     partitions: list[int]
     kafka_ms: list[int]
     due_us: list[int] | None = None
+    keys: list[bytes] | None = None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition that librdkafka's default partitioner gives to a key."""
+    return zlib.crc32(key) % partitions
 
 
 class Sender:
@@ -96,12 +104,13 @@ class Sender:
         handed: list[int] = []
         for chunk in chunks:
             due = chunk.due_us or [0] * len(chunk.values)
-            for value, partition, kafka_ms, due_us in zip(
-                chunk.values, chunk.partitions, chunk.kafka_ms, due, strict=True
+            keys: Sequence[bytes | None] = chunk.keys or [None] * len(chunk.values)
+            for value, key, partition, kafka_ms, due_us in zip(
+                chunk.values, keys, chunk.partitions, chunk.kafka_ms, due, strict=True
             ):
                 if due_us:
                     self._wait_until(due_us)
-                self._produce(value, partition, kafka_ms)
+                self._produce(value, key, partition, kafka_ms)
                 handed.append(time.time_ns() // 1_000_000)
                 if len(handed) % POLL_EVERY == 0:
                     self._producer.poll(0)
@@ -117,11 +126,11 @@ class Sender:
             )
         return handed
 
-    def _produce(self, value: bytes, partition: int, kafka_ms: int) -> None:
+    def _produce(self, value: bytes, key: bytes | None, partition: int, kafka_ms: int) -> None:
         deadline = time.monotonic() + self._patience
         while True:
             try:
-                self._producer.produce(self.topic, value, partition=partition, timestamp=kafka_ms)
+                self._producer.produce(self.topic, value, key, partition, timestamp=kafka_ms)
                 return
             except BufferError as error:
                 if time.monotonic() > deadline:

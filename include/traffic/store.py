@@ -12,7 +12,10 @@ from typing import Any
 
 from clickhouse_driver import Client
 
+from include.traffic.incidents import IncidentFacts
 from include.traffic.tally import TruthRow
+
+NOT_STORED = ("topic", "windows", "incident")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class TrafficReport:
     """What a run sent: `sent` Kafka records = `accepted` events + `rejected`.
 
     `late` and `duplicates` are among the accepted. `seconds` is the wall time of sending,
-    `first_event` the earliest event time accepted, `windows` the rows of truth.
+    `first_event` the earliest event time accepted, `windows` the rows of truth. `duplicates` are events
+    that repeat an identity. `incident` is what went wrong on purpose, with the alerts that must follow.
     """
 
     run: str
@@ -37,10 +41,12 @@ class TrafficReport:
     duplicates: int
     windows: int
     parameters: str
+    incident: IncidentFacts | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report with times as ISO 8601 text, fit for JSON."""
-        return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+        plain = {k: v.isoformat() if isinstance(v, datetime) else v for k, v in asdict(self).items()}
+        return plain | {"incident": self.incident and self.incident.as_dict()}
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def store_accounts(client: Client, accounts: Sequence[Account]) -> None:
             for row in a.truth
         ],
     )
-    runs = [{k: v for k, v in asdict(a.report).items() if k not in ("topic", "windows")} for a in accounts]
+    runs = [{k: v for k, v in asdict(a.report).items() if k not in NOT_STORED} for a in accounts]
     client.execute(
         f"INSERT INTO traffic_runs ({', '.join(runs[0])}) VALUES", [tuple(r.values()) for r in runs]
     )

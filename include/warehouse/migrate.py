@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,6 +20,7 @@ from include.warehouse.client import connect
 from include.warehouse.contract_versions import store_version
 from include.warehouse.cube_tables import ensure_cube
 from include.warehouse.sql import SQL_DIR, split_statements
+from include.warehouse.views import UnknownCubeError, view_names, view_sql
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ def prepare_warehouse(settings: Settings, contracts: list[Contract] | None = Non
         MigrationError: an applied migration was edited.
         ContractChangedError: a contract was edited under the version that is kept.
         CubeShapeError: a cube's table cannot take the shape that its contract asks for.
+        ViewError: a view asks for what the contracts do not hold.
     """
     name = settings.clickhouse_database
     admin = connect(settings, database="")
@@ -50,12 +53,13 @@ def prepare_warehouse(settings: Settings, contracts: list[Contract] | None = Non
     client = connect(settings)
     try:
         steps = _migrate(client)
-        for contract in load_contracts() if contracts is None else contracts:
+        prepared = load_contracts() if contracts is None else contracts
+        for contract in prepared:
             new = store_version(client, contract)
             steps.append((f"contract {contract.stream} version {contract.version}", new))
             for cube in contract.cubes:
                 steps += ensure_cube(client, cube)
-        steps += _create_views(client)
+        steps += _create_views(client, prepared, every=contracts is None)
     finally:
         client.disconnect()
     return PreparedWarehouse([name for name, new in steps if new], [name for name, new in steps if not new])
@@ -86,22 +90,37 @@ def _migrate(client: Client) -> list[tuple[str, bool]]:
     return steps
 
 
-def _create_views(client: Client) -> list[tuple[str, bool]]:
-    """Views hold no data: one whose text changed is replaced."""
+def _create_views(client: Client, contracts: Sequence[Contract], every: bool) -> list[tuple[str, bool]]:
+    """Views hold no data: one whose text changed is replaced. Unless `every`, those of other streams are left alone."""
     client.execute(
         "CREATE TABLE IF NOT EXISTS views (name String, sha256 String, created_at DateTime('UTC')) "
         "ENGINE = ReplacingMergeTree(created_at) ORDER BY name"
     )
     known = dict(client.execute("SELECT name, sha256 FROM views FINAL"))
     steps = []
-    for path in sorted((SQL_DIR / "views").glob("*.sql")):
-        text = path.read_text(encoding="utf-8")
+    for view in view_names():
+        try:
+            text = view_sql(view, contracts)
+        except UnknownCubeError:
+            if every:
+                raise
+            continue
         digest = hashlib.sha256(text.encode()).hexdigest()
-        new = known.get(path.stem) != digest or not client.execute("EXISTS TABLE " + path.stem)[0][0]
+        new = known.get(view) != digest or not client.execute("EXISTS TABLE " + view)[0][0]
         if new:
-            client.execute(f"DROP TABLE IF EXISTS {path.stem}")
-            for statement in split_statements(text):
-                client.execute(statement)
-            client.execute("INSERT INTO views VALUES", [(path.stem, digest, datetime.now(UTC))])
-        steps.append((f"view {path.stem}", new))
+            _replace_view(client, view, text)
+            client.execute("INSERT INTO views VALUES", [(view, digest, datetime.now(UTC))])
+        steps.append((f"view {view}", new))
     return steps
+
+
+def _replace_view(client: Client, view: str, text: str) -> None:
+    """The old view stands until the new one is there: one that the server refuses costs nobody anything."""
+    for leftover in (f"{view}_next", f"{view}_last"):
+        client.execute(f"DROP TABLE IF EXISTS {leftover}")
+    client.execute(text.replace(f"CREATE VIEW {view} AS", f"CREATE VIEW {view}_next AS", 1))
+    if client.execute(f"EXISTS TABLE {view}")[0][0]:
+        client.execute(f"RENAME TABLE {view} TO {view}_last, {view}_next TO {view}")
+        client.execute(f"DROP TABLE {view}_last")
+    else:
+        client.execute(f"RENAME TABLE {view}_next TO {view}")

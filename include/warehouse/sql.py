@@ -31,6 +31,15 @@ def read_sql(path: str, **identifiers: object) -> str:
     return _environment().get_template(path).render(**identifiers)
 
 
+def render_sql(text: str, **identifiers: object) -> str:
+    """Return a statement whose text is given; it may include and import files under sql/.
+
+    Raises:
+        jinja2.TemplateError: the text is no template, or needs what was not given.
+    """
+    return _environment().from_string(text).render(**identifiers)
+
+
 def split_statements(text: str) -> list[str]:
     """Return the statements of a file, which end with a semicolon at the end of a line."""
     statements, lines = [], []

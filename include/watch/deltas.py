@@ -1,7 +1,8 @@
 """The cheap check: do the served deltas of recent batches add up to what the ledger says? Reads no Kafka.
 
 Notices a lost or doubled write between seals. Bounded to the batches of the last RECENT_SECONDS and
-their HOURS newest event hours. Leaves exact figures and every older batch to reconcile_hour.
+their HOURS newest event hours. Leaves exact figures, every older batch and cubes that do not take every event to
+reconcile_hour.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
-from include.contracts import Contract, Cube, Measure
+from include.contracts import Contract
 from include.streaming.ledger import read_position
 from include.warehouse.sql import read_sql
 from include.watch.types import Mismatch
@@ -66,7 +67,7 @@ def _read(client: Client, contract: Contract) -> tuple[Mismatch, ...]:
     wanted = _open(ledger, certified, hours)
     found: list[Mismatch] = []
     for cube in contract.cubes:
-        measure = _count_of(cube)
+        measure = cube.counts_events
         if measure is None:
             continue
         rows = client.execute(read_sql("watch/delta_counts.sql.j2", cube=cube, measure=measure), bounds)
@@ -109,8 +110,3 @@ def _frontiers(client: Client, stream: str, hours: list[int]) -> dict[int, int]:
         {"stream": stream, "from": hours[0], "to": hours[-1] + HOUR_SECONDS},
     )
     return {int(hour.replace(tzinfo=UTC).timestamp()): frontier for hour, frontier, *_ in rows}
-
-
-def _count_of(cube: Cube) -> Measure | None:
-    """Return the measure that counts every accepted event; a cube without one cannot be checked this way."""
-    return next((measure for measure in cube.measures if measure.kind == "count"), None)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 KILL_SECONDS = 20.0
 POLL_SECONDS = 1.0
 DAG, CHECK, CONFIRM = "watch_stream", "check", "confirm"
+ALERTS = "alerts"
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +42,7 @@ def check() -> dict[str, Any]:
     log_checks("streams", checks)
     end_drivers(settings, to_end(checks))
     _mend(checks)
+    tell_alerts()
     wanted = [
         {
             "streams": list(launch.streams),
@@ -133,6 +135,39 @@ def _mend(checks: Sequence[Check]) -> None:
 
     tasks = [task_key(DAG, CHECK), task_key(DAG, CONFIRM)]
     mend(dict(get_current_context()), [*closed_keys(checks), *tasks])
+
+
+def tell_alerts() -> None:
+    """Tell of critical alerts of the detectors, each run of them once, and of those that are over.
+
+    A failure is logged, and told of as an incident: it keeps no stream from being watched.
+    """
+    from airflow.sdk import get_current_context
+
+    from include.alerts.incidents import Incident
+    from include.alerts.telling import mend, tell_once
+    from include.detect.load import load_detectors
+    from include.detect.store import is_prepared
+    from include.detect.telling import read_incidents
+    from include.settings import get_settings
+    from include.warehouse.client import connect
+
+    context, settings = dict(get_current_context()), get_settings()
+    try:
+        client = connect(settings)
+        try:
+            there, over = read_incidents(client, load_detectors()) if is_prepared(client) else ([], [])
+        finally:
+            client.disconnect()
+        tell_once(context, there)
+        mend(context, [*over, ALERTS])
+    except Exception as error:
+        log.exception("alerts are not told")
+        said = f"{type(error).__name__}: {error}"
+        tell_once(
+            context,
+            [Incident(key=ALERTS, stream="", severity="critical", title="alerts are not told", message=said)],
+        )
 
 
 def _is_prepared(settings: Settings) -> bool:

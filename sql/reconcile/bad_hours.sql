@@ -2,12 +2,12 @@
 SELECT hour, last_verdict, why, lacking, surplus, unlike, of_run, certified
 FROM (
     SELECT hour,
-        argMax(verdict, judged_at) AS last_verdict,
-        argMax(reason, judged_at) AS why,
-        argMax(missing, judged_at) AS lacking,
-        argMax(excess, judged_at) AS surplus,
-        argMax(mismatched, judged_at) AS unlike,
-        argMax(run, judged_at) AS of_run,
+        argMax(verdict, judged_ms) AS last_verdict,
+        argMax(reason, judged_ms) AS why,
+        argMax(missing, judged_ms) AS lacking,
+        argMax(excess, judged_ms) AS surplus,
+        argMax(mismatched, judged_ms) AS unlike,
+        argMax(run, judged_ms) AS of_run,
         countIf(verdict IN ('PROVED', 'REPAIRED')) AS certified
     FROM verdicts
     WHERE stream = %(stream)s

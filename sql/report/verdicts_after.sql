@@ -2,4 +2,4 @@
 SELECT verdict, reason
 FROM verdicts
 WHERE stream = %(stream)s AND hour = toDateTime(%(hour)s, 'UTC') AND seal > %(seal)s
-ORDER BY seal
+ORDER BY judged_ms

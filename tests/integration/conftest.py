@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from include.settings import PROJECT_ROOT, Settings
-from include.spark.submission import connector_jars
+from include.settings import Settings
 from include.warehouse.client import connect
-from tests.conftest import platform_environment
+from tests.conftest import platform_settings
 from tests.helpers import ad_events
+from tests.leftovers import remove_stale
+from tests.spark import recount_session, running_spark
 from tests.streams import Job
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
+def _leftovers() -> None:
+    """Remove what interrupted runs left behind."""
+    remove_stale(platform_settings())
+
+
+@pytest.fixture(scope="session")
 def local_spark() -> Iterator[SparkSession]:
-    jars = connector_jars(Settings(spark_jars=platform_environment()["PLATFORM_SPARK_JARS"]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        session = (
-            SparkSession.builder.master("local[2]")
-            .appName("test-stream")
-            .config("spark.jars", jars)
-            .config("spark.executorEnv.PYTHONPATH", str(PROJECT_ROOT))
-            .config("spark.ui.enabled", "false")
-            .config("spark.sql.session.timeZone", "Asia/Kathmandu")
-            .config("spark.sql.shuffle.partitions", "2")
-            .getOrCreate()
-        )
+    """The Spark of this process, in an odd time zone."""
+    with running_spark() as session:
         yield session
-        session.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(local_spark: SparkSession) -> SparkSession:
+    """A session of it with the settings of the recount."""
+    return recount_session(local_spark)
 
 
 @pytest.fixture

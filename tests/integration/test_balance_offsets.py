@@ -6,7 +6,6 @@ non-records are counted a third time by a plain consumer.
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,8 +24,7 @@ from include.reconcile.plan import make_plans
 from include.reconcile.recount import recount_run
 from include.reconcile.report import HourLine
 from include.reconcile.seal import seal_run
-from include.settings import PROJECT_ROOT, Settings
-from include.spark.submission import connector_jars
+from include.settings import Settings
 from include.streaming.commit import ledger_rows, write_batch
 from include.streaming.control import claim
 from include.streaming.fold import Fold
@@ -41,8 +39,9 @@ from include.streaming.ledger import (
 from include.streaming.partials import OUTPUT_DDL, collect
 from include.streaming.source import batch_ends, source_options
 from include.topics.offsets import Offsets
-from tests.conftest import create_topic, platform_environment
+from tests.conftest import create_topic
 from tests.helpers import encoded, eventually
+from tests.leftovers import fresh_suffix
 
 HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=4)
 LATER = HOUR + timedelta(hours=1)
@@ -57,25 +56,6 @@ COMPACTED = {
     "min.cleanable.dirty.ratio": "0.0",
     "min.compaction.lag.ms": "0",
 }
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    jars = connector_jars(Settings(spark_jars=platform_environment()["PLATFORM_SPARK_JARS"]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        session = (
-            SparkSession.builder.master("local[2]")
-            .appName("test-balance")
-            .config("spark.jars", jars)
-            .config("spark.executorEnv.PYTHONPATH", str(PROJECT_ROOT))
-            .config("spark.ui.enabled", "false")
-            .config("spark.sql.session.timeZone", "UTC")
-            .config("spark.sql.shuffle.partitions", "2")
-            .getOrCreate()
-        )
-        yield session
-        session.stop()
 
 
 @dataclass
@@ -229,7 +209,7 @@ def stream(
 ) -> Iterator[Stream]:
     config: Mapping[str, str] = getattr(request, "param", ANY_TIME)
     admin = AdminClient({"bootstrap.servers": control_topic.kafka_bootstrap_servers})
-    name = f"test-{uuid.uuid4().hex[:12]}"
+    name = f"test-{fresh_suffix()}"
     create_topic(admin, NewTopic(name, PARTITIONS, 1, config=dict(config)))
     contract = load_contract("ad_events")
     topic = contract.topic.model_copy(update={"name": name, "partitions": PARTITIONS})

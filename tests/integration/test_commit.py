@@ -12,23 +12,44 @@ import pytest
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
+from include.contracts import Contract, load_contracts
+from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
 from include.settings import Settings
 from include.streaming.commit import ledger_rows, write_batch
 from include.streaming.ledger import LedgerRow, batch_id, read_commit_state, take_over
+from include.streaming.partials import CUBE_PREFIX, cube_schema
 from include.warehouse.client import connect
+from include.warehouse.cube_tables import ensure_cube
 from tests.broken import CuttingProxy
-from tests.helpers import KAFKA_MS, Record, ad_events, encoded, folded, served_truth
+from tests.contracts import odd_contracts
+from tests.helpers import KAFKA_MS, MOMENT, Record, ad_events, encoded, folded, recounted, served_truth
+from tests.surprises import Surprises
 
 CONTRACT = ad_events()
 
 
 def prepared(
-    records: Sequence[Record], batch: int, start: int = 0
+    records: Sequence[Record], batch: int, start: int = 0, contract: Contract = CONTRACT
 ) -> tuple[int, dict[str, pa.Table], list[LedgerRow]]:
     """Fold records of partition 0 and return what write_batch needs, over all offsets from `start`."""
-    results = folded(CONTRACT, [[records]])
+    results = folded(contract, [[records]])
     end = max(record.offset for record in records) + 1
-    return batch, results, ledger_rows(CONTRACT, batch, {0: (start, end)}, {0: 0}, results)
+    return batch, results, ledger_rows(contract, batch, {0: (start, end)}, {0: 0}, results)
+
+
+def written(client: Client, contract: Contract) -> dict[tuple[object, ...], tuple[int, ...]]:
+    """Return the deltas of every cube as tests.helpers.recounted has them: times as epoch seconds, integers."""
+    found: dict[tuple[object, ...], tuple[int, ...]] = {}
+    for cube in contract.cubes:
+        names = ["window_start", *cube.dimensions, *(measure.name for measure in cube.measures)]
+        rows = client.execute(f"SELECT {', '.join(names)} FROM {cube.delta_table} FINAL")
+        for row in rows:
+            plain = [int(item.timestamp()) if isinstance(item, datetime) else item for item in row]
+            at = 1 + len(cube.dimensions)
+            key = (cube.name, *plain[:at])
+            assert key not in found, f"two rows of {key}"
+            found[key] = tuple(int(item) for item in plain[at:])
+    return found
 
 
 def served(client: Client) -> dict[tuple[object, ...], tuple[int, int]]:
@@ -59,6 +80,49 @@ def test_a_batch_is_served_exactly_and_writing_it_again_changes_nothing(clickhou
         assert clickhouse.execute("SELECT count() FROM dead_letters FINAL") == [(20,)]
 
 
+def test_every_cube_of_every_contract_is_written_as_it_was_folded(clickhouse: Client) -> None:
+    for contract in [*load_contracts(), *odd_contracts()]:
+        for cube in contract.cubes:
+            ensure_cube(clickhouse, cube)
+        records = [
+            Record(record.value, 0, i, record.kafka_ms)
+            for i, record in enumerate(Surprises(contract, 11, MOMENT).records(1_000))
+        ]
+        expected = recounted(contract, records).cubes
+        assert {key[0] for key in expected} == {cube.name for cube in contract.cubes}, "the draw is poor"
+        take_over(clickhouse, contract.stream, 1)
+        batch = prepared(records, batch_id(1, 0), contract=contract)
+        for _ in range(2):
+            write_batch(clickhouse, contract, *batch)
+            assert written(clickhouse, contract) == expected, contract.stream
+
+
+def test_figures_at_the_edge_of_their_columns_are_written_exactly(clickhouse: Client) -> None:
+    contract = next(contract for contract in odd_contracts() if contract.stream == "wide")
+    cube = next(cube for cube in contract.cubes if cube.name == "wide_figures")
+    late = next(cube for cube in contract.cubes if cube.name == "wide_late")
+    for made in contract.cubes:
+        ensure_cube(clickhouse, made)
+    rows: dict[str, list[object]] = {name: [0] for name in cube_schema(cube).names}
+    rows |= {"service": ["ü"], "user_id": [""], "signed_min": [NO_MINIMUM], "signed_max": [NO_MAXIMUM]}
+    rows |= {"signed_squared": [2**64 - 1], "signed_sum": [-(2**63)], "steps_squared": [2**63]}
+    last: dict[str, list[object]] = {name: [0] for name in cube_schema(late).names}
+    last |= {"arrived": [2**32 - 60], "level": [""]}
+    results = {
+        CUBE_PREFIX + cube.name: pa.table(rows, schema=cube_schema(cube)),
+        CUBE_PREFIX + late.name: pa.table(last, schema=cube_schema(late)),
+    }
+    write_batch(
+        clickhouse, contract, batch_id(1, 0), results, ledger_rows(contract, 1, {0: (0, 1)}, {0: 0}, {})
+    )
+    (found,) = clickhouse.execute(
+        "SELECT signed_squared, signed_sum, steps_squared, signed_min, signed_max FROM wide_figures_delta"
+    )
+    assert found == (2**64 - 1, -(2**63), 2**63, NO_MINIMUM, NO_MAXIMUM)
+    ((arrived,),) = clickhouse.execute("SELECT arrived FROM wide_late_delta")
+    assert arrived == datetime.fromtimestamp(2**32 - 60, UTC)
+
+
 def test_a_stale_driver_that_writes_after_the_takeover_changes_nothing(clickhouse: Client) -> None:
     take_over(clickhouse, "ad_events", 1)
     first, second = sample(0, 50), sample(50, 50)
@@ -70,7 +134,7 @@ def test_a_stale_driver_that_writes_after_the_takeover_changes_nothing(clickhous
     assert served(clickhouse) == served_truth([*first, *second])
 
 
-@pytest.mark.parametrize("table", ["ad_events_delta", "dead_letters"])
+@pytest.mark.parametrize("table", ["ad_events_delta", "ad_arrival_delta", "dead_letters"])
 def test_nothing_is_committed_before_every_row_of_the_batch_is_written(
     clickhouse: Client, table: str
 ) -> None:
@@ -202,7 +266,7 @@ def test_dead_letters_hold_any_bytes_with_length_and_digest_of_the_whole(clickho
             hashlib.sha256(value or b"").hexdigest().encode(),
             KAFKA_MS,
             day,
-            1,
+            CONTRACT.version,
             b"malformed",
         )
         for i, value in enumerate(payloads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,6 @@ from include.streaming.ledger import (
     COLUMNS,
     LedgerRow,
     batch_id,
-    insert_ledger_rows,
     read_commit_state,
     take_over,
 )
@@ -32,6 +32,7 @@ STREAM = "ad_events"
 CONTRACT = load_contract(STREAM)
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 HOUR = datetime(2026, 2, 28, 5, tzinfo=UTC)
+LATER = timedelta(hours=2)  # from an hour's start to its certificate
 WINDOWS = 6
 SERVED = (
     "SELECT window_start, country, sum(event_count), sum(total_revenue), min(status) FROM ad_events_aggregated "
@@ -40,45 +41,71 @@ SERVED = (
 
 
 def delta(client: Client, hour: datetime, batch: int, events: int = 2, country: str = "US") -> None:
+    deltas(client, {hour: batch}, events, country)
+
+
+def deltas(client: Client, batches: dict[datetime, int], events: int = 2, country: str = "US") -> None:
     rows = [
         (hour + timedelta(minutes=n), "click", country, "banner", batch, events, 100 + n)
+        for hour, batch in batches.items()
         for n in range(WINDOWS)
     ]
     client.execute("INSERT INTO ad_events_delta VALUES", rows)
 
 
 def sealed(client: Client, hour: datetime, frontier: int, seal: int, events: int) -> None:
+    seal_rows(client, {hour: seal}, frontier, events)
+
+
+def seal_rows(client: Client, seals: dict[datetime, int], frontier: int, events: int) -> None:
     rows = [
         (hour + timedelta(minutes=n), "click", "US", "banner", frontier, seal, events, events, 500, 500)
+        for hour, seal in seals.items()
         for n in range(WINDOWS)
     ]
     client.execute("INSERT INTO ad_events_sealed VALUES", rows)
 
 
 def certified(client: Client, hour: datetime, frontier: int, seal: int, events: int = 4) -> None:
-    sealed(client, hour, frontier, seal, events)
-    digest = digest_of(client, CONTRACT, hour, frontier, seal)
+    certify(client, {hour: seal}, frontier, events)
+
+
+def certify(client: Client, seals: dict[datetime, int], frontier: int, events: int = 4) -> None:
+    """Seal hours, each under its number, and certify what was written."""
+    seal_rows(client, seals, frontier, events)
+    rows = [
+        (
+            STREAM,
+            hour,
+            frontier,
+            seal,
+            "PROVED",
+            digest_of(client, CONTRACT, hour, frontier, seal),
+            hour + LATER,
+        )
+        for hour, seal in seals.items()
+    ]
     client.execute(
-        "INSERT INTO certificates (stream, hour, frontier, seal, verdict, digest, certified_at) VALUES",
-        [(STREAM, hour, frontier, seal, "PROVED", digest, hour + timedelta(hours=2))],
+        "INSERT INTO certificates (stream, hour, frontier, seal, verdict, digest, certified_at) VALUES", rows
     )
 
 
-def ledger(
-    client: Client, batch: int, start: int, end: int, hours: list[datetime], partition: int = 0
-) -> None:
-    """Commit a batch of end - start events, in equal shares of the hours, when the last of these was over."""
+def row(batch: int, start: int, end: int, hours: list[datetime], partition: int = 0) -> LedgerRow:
+    """Return a batch of end - start events, in equal shares of the hours."""
     share = (end - start) // len(hours)
-    at = max(hours) + timedelta(minutes=30)
-    ms = int(at.timestamp() * 1000)
-    row = LedgerRow(STREAM, batch, partition, start, start, end, end - start, 0, 0, 0, hours, [share] * len(hours),
-                    [start] * len(hours), [end - 1] * len(hours), ms, ms, 1)  # fmt: skip
-    insert_ledger_rows(client, [row])
-    client.execute(
-        f"INSERT INTO ledger ({COLUMNS}, committed_at) SELECT {COLUMNS}, toDateTime(%(at)s, 'UTC') FROM ledger "
-        "WHERE batch = %(batch)s AND partition = %(partition)s",
-        {"at": int(at.timestamp()), "batch": batch, "partition": partition},
-    )
+    ms = int(max(hours).timestamp() * 1000) + 1_800_000
+    return LedgerRow(STREAM, batch, partition, start, start, end, end - start, 0, 0, 0, hours, [share] * len(hours),
+                     [start] * len(hours), [end - 1] * len(hours), ms, ms, 1)  # fmt: skip
+
+
+def commit(client: Client, rows: list[LedgerRow]) -> None:
+    """Commit batches, each half an hour into the last of its hours."""
+    found = [(*astuple(row), datetime.fromtimestamp(row.kafka_time_max / 1000, UTC)) for row in rows]
+    client.execute(f"INSERT INTO ledger ({COLUMNS}, committed_at) VALUES", found)
+
+
+def ledger(client: Client, batch: int, start: int, end: int, hours: list[datetime]) -> None:
+    commit(client, [row(batch, start, end, hours)])
 
 
 def count(client: Client, table: str, condition: str = "1", values: dict[str, object] | None = None) -> int:
@@ -237,11 +264,10 @@ class Reader:
 @pytest.fixture
 def many_hours(platform: Settings, clickhouse: Client) -> Settings:
     """Twenty further hours of three days, each with deltas and two seals whose figures are equal."""
-    for number in range(20):
-        hour = HOUR - timedelta(hours=3 * number + 3)
-        delta(clickhouse, hour, batch_id(1, 0), events=4)
-        certified(clickhouse, hour, batch_id(1, 0), 100 + number)
-        certified(clickhouse, hour, batch_id(1, 1), 200 + number)
+    hours = [HOUR - timedelta(hours=3 * number + 3) for number in range(20)]
+    deltas(clickhouse, dict.fromkeys(hours, batch_id(1, 0)), events=4)
+    certify(clickhouse, {hour: 100 + number for number, hour in enumerate(hours)}, batch_id(1, 0))
+    certify(clickhouse, {hour: 200 + number for number, hour in enumerate(hours)}, batch_id(1, 1))
     return platform
 
 
@@ -271,15 +297,19 @@ OLD = NOW.replace(minute=0) - timedelta(days=401)
 def old_hours(warehouse: Settings, clickhouse: Client) -> Settings:
     """Ten old hours, all certified, and one of yesterday; a batch for each, in two partitions."""
     take_over(clickhouse, STREAM, 1)
-    for number, hour in enumerate([*(OLD + timedelta(hours=n) for n in range(10)), HOUR]):
-        for partition in (0, 1):
-            ledger(
-                clickhouse, batch_id(1, number), number * 10, number * 10 + 10, [hour], partition=partition
-            )
-        delta(clickhouse, hour, batch_id(1, number))
-        certified(clickhouse, hour, batch_id(1, 10), 50 + number, events=2)
-        for table in ("verdicts", "balances", "differences", "amendments"):
-            clickhouse.execute(f"INSERT INTO {table} (stream, hour) VALUES", [(STREAM, hour)])
+    hours = [*(OLD + timedelta(hours=n) for n in range(10)), HOUR]
+    commit(
+        clickhouse,
+        [
+            row(batch_id(1, number), number * 10, number * 10 + 10, [hour], partition)
+            for number, hour in enumerate(hours)
+            for partition in (0, 1)
+        ],
+    )
+    deltas(clickhouse, {hour: batch_id(1, number) for number, hour in enumerate(hours)})
+    certify(clickhouse, {hour: 50 + number for number, hour in enumerate(hours)}, batch_id(1, 10), events=2)
+    for table in ("verdicts", "balances", "differences", "amendments"):
+        clickhouse.execute(f"INSERT INTO {table} (stream, hour) VALUES", [(STREAM, hour) for hour in hours])
     return warehouse.model_copy(update={"grace_seconds": 0.0})
 
 

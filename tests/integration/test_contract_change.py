@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -19,23 +18,19 @@ from include.reconcile.types import HOUR as ONE_HOUR
 from include.settings import Settings
 from include.warehouse.contract_versions import store_version
 from include.warehouse.cube_tables import ensure_cube
-from tests.reconciling import HOUR, Stream, drop, event, local_spark, only
+from tests.reconciling import HOUR, Stream, drop, event, only
 
+NOW = load_contract("ad_events").version
+NEXT = NOW + 1
 FILLED = "filled by the recount, since not all was folded: ad_devices, ad_events.fees"
 BEFORE, AFTER = HOUR + timedelta(minutes=10), HOUR + timedelta(minutes=40)
 FIGURES = "SELECT sum(event_count), toInt64(sum(revenue)), toInt64(sum(fees)) FROM ad_events_sealed FINAL WHERE seal = %(seal)s"
 DEVICES = "SELECT device, sum(n) FROM ad_devices_sealed FINAL WHERE seal = %(seal)s GROUP BY device"
 
 
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    with local_spark("test-contract-change") as session:
-        yield session
-
-
 @pytest.fixture
 def stream(clickhouse: Client, control_topic: Settings, kafka_topic: str, spark: SparkSession) -> Stream:
-    """100 events and 4 of an unknown country, folded under version 1 by the first generation."""
+    """100 events and 4 of an unknown country, folded under the loaded version by the first generation."""
     contract = load_contract("ad_events")
     topic = contract.topic.model_copy(update={"name": kafka_topic})
     settings = control_topic.model_copy(update={"grace_seconds": 0.0})
@@ -49,15 +44,15 @@ def stream(clickhouse: Client, control_topic: Settings, kafka_topic: str, spark:
 
 
 def second(first: Contract) -> Contract:
-    """Version 2: one more country, a field with a measure, and a cube."""
+    """The next version: one more country, a field with a measure, and a cube."""
     document = first.model_dump()
-    document["version"] = 2
+    document["version"] = NEXT
     document["fields"]["country"]["allowed"] += ("ES",)
     document["fields"]["fee"] = {"type": "number", "minimum": 0, "maximum": 10, "scale": 6}
-    (cube,) = document["cubes"]
+    cube, arrival = document["cubes"]
     cube["measures"] += ({"name": "fees", "kind": "sum", "field": "fee"},)
     devices = {"name": "ad_devices", "pane_seconds": 60, "dimensions": ["device"]}
-    document["cubes"] = [cube, {**devices, "measures": [{"name": "n", "kind": "count"}]}]
+    document["cubes"] = [cube, arrival, {**devices, "measures": [{"name": "n", "kind": "count"}]}]
     return Contract.model_validate(document)
 
 
@@ -72,7 +67,7 @@ def change(stream: Stream, contract: Contract) -> None:
 
 
 def fold_second(stream: Stream) -> None:
-    """Fold 50 events, 3 of them of the country that version 2 allows, each with a fee of 0.25."""
+    """Fold 50 events, 3 of them of the country that the next version allows, each with a fee of 0.25."""
     records = [event(n, AFTER, fee=0.25) for n in range(1000, 1047)]
     records += [event(n, AFTER, fee=0.25, country="ES") for n in range(1047, 1050)]
     stream.send([(json.dumps(record).encode(), AFTER) for record in records])
@@ -82,7 +77,7 @@ def fold_second(stream: Stream) -> None:
 def close(stream: Stream) -> None:
     """Commit past the hour's end, so that it is closed."""
     later = HOUR + timedelta(minutes=63)
-    extra = {"fee": 0.5} if stream.contract.version > 1 else {}
+    extra = {"fee": 0.5} if stream.contract.version == NEXT else {}
     stream.send([(json.dumps(event(n, later, **extra)).encode(), later) for n in range(9000, 9008)])
     stream.fold()
 
@@ -98,12 +93,12 @@ def test_an_hour_of_two_versions_is_proved_each_record_under_its_own(stream: Str
     line = only(stream.reconcile())
     assert (line.verdict, line.reason) == ("PROVED", f"equal at once; {FILLED}")
     figures = stream.client.execute(FIGURES, {"seal": seal_of(stream)})[0]
-    assert (figures[0], figures[2]) == (150, 50 * 250_000), "a record of version 1 has no fee"
+    assert (figures[0], figures[2]) == (150, 50 * 250_000), "a record of the version before has no fee"
     assert stream.client.execute(DEVICES, {"seal": seal_of(stream)}) == [("iOS", 150)]
     rejected = stream.client.execute("SELECT sum(rejected), sum(this_hour) FROM balances")[0]
-    assert rejected == (4, 150), "what version 1 refused stays refused"
+    assert rejected == (4, 150), "what the version before refused stays refused"
     document = read_certificate(stream.client, "ad_events", HOUR)
-    assert {item.contract_version for item in document.offset_ranges} == {1, 2}
+    assert {item.contract_version for item in document.offset_ranges} == {NOW, NEXT}
     outcome = prove_again(stream.settings, stream.client, document, lambda: stream.spark, stream.load)
     assert (outcome.code, outcome.findings) == (EQUAL, ())
 
@@ -169,13 +164,13 @@ def test_a_cube_by_a_dimension_that_the_records_lack_cannot_be_proved(stream: St
     change(stream, Contract.model_validate(document))
     line = only(stream.reconcile())
     assert line.verdict == "UNPROVABLE"
-    assert "cube ad_browsers: its dimension browser is no text field of version 1" in line.reason
+    assert f"cube ad_browsers: its dimension browser is no text field of version {NOW}" in line.reason
 
 
 def test_rows_of_a_version_that_nobody_kept_cannot_be_proved(stream: Stream) -> None:
     close(stream)
-    drop(stream, "contract_versions", "version = 1")
-    stream.contract = stream.contract.model_copy(update={"version": 2})
+    drop(stream, "contract_versions", f"version = {NOW}")
+    stream.contract = stream.contract.model_copy(update={"version": NEXT})
     line = only(stream.reconcile())
     assert line.verdict == "UNPROVABLE"
-    assert "contract ad_events version 1 is not kept" in line.reason
+    assert f"contract ad_events version {NOW} is not kept" in line.reason

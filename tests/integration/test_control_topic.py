@@ -21,6 +21,7 @@ from include.streaming.control import (
     draw_seal,
     newest_claim,
 )
+from include.topics import offsets
 from tests.helpers import eventually
 
 HOUR = datetime(2025, 12, 16, 2, tzinfo=UTC)
@@ -106,6 +107,7 @@ def test_a_broker_that_does_not_answer_is_an_error_and_claims_nothing(
     control_topic: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(control, "TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(offsets, "REQUEST_SECONDS", 2.0)
     silent = control_topic.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
     with pytest.raises(ControlTopicError):
         newest_claim(silent, "a")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import random
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
+from pyspark.sql import SparkSession
 
 from include.contracts import load_contract
 from include.reconcile.inject.kinds import KINDS
@@ -22,11 +22,12 @@ from include.reconcile.inject.order import Injection
 from include.reconcile.inject.registry import INJECTORS, inject_drift
 from include.reconcile.report import HourLine
 from include.reconcile.types import Difference
-from include.settings import PREFIX, PROJECT_ROOT, Settings
+from include.settings import PROJECT_ROOT
 from include.warehouse.client import connect
 from include.warehouse.migrate import prepare_warehouse
-from tests.conftest import create_topic, platform_environment
-from tests.reconciling import HOUR, Stream, event, local_spark
+from tests.conftest import create_topic, platform_settings
+from tests.leftovers import fresh_suffix
+from tests.reconciling import HOUR, Stream, event
 
 EVENTS = 240
 TABLE = PROJECT_ROOT / ".local" / "artifacts" / "drift_classes.md"
@@ -50,6 +51,7 @@ DRILLS = {
     "late_event": ("late_event", True, 5, ""),
     "duplicate_events": ("duplicate_events", True, 5, ""),
 }
+CUBE = "ad_events"  # whose rows are damaged, and whose cells the view shows
 UNSERVED = {"ledger_gap", "ledger_overlap", "stale_driver"}
 View = dict[tuple[object, ...], tuple[int, int]]
 
@@ -103,7 +105,7 @@ class Theatre:
             drill.before = self._view(drill.hour)
             size = DRILLS[name][2]
             drill.injection = inject_drift(
-                stream.settings, drill.kind, "ad_events", drill.hour, size, number, stream.load
+                stream.settings, drill.kind, "ad_events", drill.hour, size, number, stream.load, CUBE
             )
         self._fold_what_was_sent()
         for drill in self.drills.values():
@@ -169,25 +171,21 @@ class Theatre:
             drill.drifts, drill.reason = drifts, reason
         for row in read(
             "SELECT hour, cube, window_start, dimensions, class, expected, served, drift FROM differences "
-            "ORDER BY hour, window_start, dimensions"
+            "WHERE cube = %(cube)s ORDER BY hour, window_start, dimensions",
+            {"cube": CUBE},
         ):
             self._at(row[0].replace(tzinfo=HOUR.tzinfo)).cells.append(Difference(*row[1:]))
 
 
 @pytest.fixture(scope="module")
-def theatre() -> Iterator[Theatre]:
+def theatre(spark: SparkSession) -> Iterator[Theatre]:
     """All drills, performed once."""
-    name = uuid.uuid4().hex[:12]
-    values = {key.removeprefix(PREFIX).lower(): value for key, value in platform_environment().items()}
-    known = {key: value for key, value in values.items() if key in Settings.model_fields}
-    settings = Settings(
-        **{
-            **known,
-            "clickhouse_database": f"test_{name}",
-            "control_topic": f"test-control-{name}",
-            "allow_inject_drift": True,
-            "grace_seconds": 0.0,
-        }
+    name = fresh_suffix()
+    settings = platform_settings(
+        clickhouse_database=f"test_{name}",
+        control_topic=f"test-control-{name}",
+        allow_inject_drift=True,
+        grace_seconds=0.0,
     )
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     contract = load_contract("ad_events")
@@ -197,10 +195,9 @@ def theatre() -> Iterator[Theatre]:
     prepare_warehouse(settings)
     client = connect(settings)
     try:
-        with local_spark("test-drift") as spark:
-            stage = Theatre(Stream(settings, client, contract.model_copy(update={"topic": topic}), spark))
-            stage.perform()
-            yield stage
+        stage = Theatre(Stream(settings, client, contract.model_copy(update={"topic": topic}), spark))
+        stage.perform()
+        yield stage
     finally:
         client.execute(f"DROP DATABASE {settings.clickhouse_database}")
         client.disconnect()

@@ -26,7 +26,10 @@ def build(control_topic: Settings, kafka_topic: str) -> Iterator[Build]:
     def platform(world: World) -> Platform:
         contract = ad_events()
         contract = contract.model_copy(
-            update={"topic": contract.topic.model_copy(update={"name": kafka_topic})}
+            update={
+                "topic": contract.topic.model_copy(update={"name": kafka_topic}),
+                "cubes": contract.cubes[:1],
+            }
         )
         made.append(Platform(control_topic.model_copy(update={"grace_seconds": 0.0}), contract, world))
         return made[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -20,19 +19,13 @@ from include.reconcile.types import CertificateChangedError
 from include.settings import Settings
 from include.streaming.control import claim
 from include.streaming.ledger import batch_id
-from tests.reconciling import HOUR, Stream, drop, event, hour_of_records, local_spark, only
+from tests.reconciling import HOUR, Stream, drop, event, hour_of_records, only
 
 LEDGER = (
     "SELECT batch, partition, start_offset, lost_to, end_offset, accepted, rejected, late, non_records, hours, "
     "hour_events, hour_first, hour_last, kafka_time_min, kafka_time_max FROM ledger FINAL "
     "WHERE bitAnd(batch, 1023) < 3 ORDER BY batch, partition"
 )
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    with local_spark("test-reconcile") as session:
-        yield session
 
 
 @pytest.fixture

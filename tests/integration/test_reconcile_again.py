@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,19 +18,13 @@ from include.reconcile.types import CertificateChangedError
 from include.settings import Settings
 from include.streaming.ledger import batch_id, read_commit_state
 from include.warehouse.sql import read_sql
-from tests.reconciling import HOUR, Stream, drop, event, local_spark, only
+from tests.reconciling import HOUR, Stream, drop, event, only
 
 EVENTS = 200
 
 
 class KilledError(RuntimeError):
     """What a kill looks like to the code that it hits."""
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    with local_spark("test-reconcile-again") as session:
-        yield session
 
 
 @pytest.fixture

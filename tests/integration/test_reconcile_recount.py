@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import BinaryType, IntegerType, LongType, StructField, StructType
 
-from include.contracts import load_contract
+from include.contracts import Contract, load_contract
 from include.contracts.classifier import Classifier, Event
+from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
 from include.reconcile.classify import classified
 from include.reconcile.measure import measure
 from include.reconcile.types import OffsetRange, Replayed, Segment
@@ -32,20 +32,6 @@ SCHEMA = StructType(
     ]
 )
 GOOD = ad_event()
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    session = (
-        SparkSession.builder.master("local[2]")
-        .appName("test-recount")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", "2")
-        .getOrCreate()
-    )
-    yield session
-    session.stop()
 
 
 def text(**changes: object) -> bytes:
@@ -168,27 +154,27 @@ DIRTY = [
 ]
 
 
-def outcomes(spark: SparkSession, values: list[bytes | None]) -> list[Row]:
+def outcomes(spark: SparkSession, values: list[bytes | None], contract: Contract = CONTRACT) -> list[Row]:
     rows = [
         (0, offset, None if value is None else bytearray(value), KAFKA_MS * 1000)
         for offset, value in enumerate(values)
     ]
     records = spark.createDataFrame(rows, SCHEMA)
-    return classified(records, CONTRACT).orderBy("offset").collect()
+    return classified(records, contract).orderBy("offset").collect()
 
 
-def compare(spark: SparkSession, values: list[bytes | None]) -> list[Row]:
+def compare(spark: SparkSession, values: list[bytes | None], contract: Contract = CONTRACT) -> list[Row]:
     """Hold Spark against the classifier, record by record; every difference is listed with its value."""
-    classifier = Classifier(CONTRACT)
-    found = outcomes(spark, values)
+    classifier = Classifier(contract)
+    found = outcomes(spark, values, contract)
     wrong = []
     for value, row in zip(values, found, strict=True):
         expected = classifier.classify(value, KAFKA_MS)
         if isinstance(expected, Event):
             wanted = (None, expected.time_us, expected.values)
         else:
-            wanted = (expected.reason, None, dict.fromkeys(CONTRACT.fields))
-        actual = (row["reason"], row["time_us"], {name: row[f"field_{name}"] for name in CONTRACT.fields})
+            wanted = (expected.reason, None, dict.fromkeys(contract.fields))
+        actual = (row["reason"], row["time_us"], {name: row[f"field_{name}"] for name in contract.fields})
         if actual != wanted:
             wrong.append(f"{value!r:.300}\n  expected {wanted}\n  actual   {actual}")
     assert not wrong, "\n".join(wrong)
@@ -201,6 +187,77 @@ def test_crafted_records_are_judged_alike_and_the_plain_ones_without_the_classif
     found = compare(spark, [*CLEAN, *DIRTY])
     slow = [value for value, row in zip(CLEAN, found, strict=False) if not row["clean"] or row["reason"]]
     assert slow == [CLEAN[5]], "escapes only"
+
+
+USER_EVENT = {
+    **{"timestamp": KAFKA_MS - 500, "user_id": "user_001", "action": "view", "value": 42.5},
+    **{"session_id": "session_17", "ip_address": "192.168.1.20"},
+}
+LOG_RECORD = {
+    **{
+        "timestamp": "2025-12-16T02:04:08.891Z",
+        "level": "ERROR",
+        "service": "checkout",
+        "message": "timed out",
+    },
+    **{"ip_address": "10.0.3.7", "user_id": "user_017", "request_id": "r-91", "response_time": 0.734},
+    **{"status_code": 502, "error_code": "E_TIMEOUT"},
+}
+SPELLINGS = [
+    *(
+        b"null",
+        b"true",
+        b"false",
+        b"5",
+        b"5.0",
+        b"5e2",
+        b"-0",
+        b"502",
+        b"502.0",
+        b"5.02e2",
+        b"00502",
+        b"-1",
+        b"1e999",
+    ),
+    *(
+        b"99999999999999999999",
+        b'""',
+        b'" "',
+        b'"5"',
+        b'"null"',
+        b'"n"',
+        b'"-"',
+        b"[]",
+        b"[1]",
+        b"{}",
+        b'{"a":1}',
+    ),
+    *(
+        b'"a \\"level\\": b"',
+        b'"\\"level\\":5"',
+        b'"\\\\"',
+        b'"\\n"',
+        b'"\\u0041"',
+        b'"\\x"',
+        b'"::1"',
+        b'"1.2.3.04"',
+    ),
+    *(b'"[x]"', b"nul", b"n", b"", b'"level"', b'"user_id":"x"', b'"a","level":5'),
+]
+
+
+@pytest.mark.parametrize("good", [USER_EVENT, LOG_RECORD], ids=["user_events", "logs"])
+def test_every_spelling_of_every_field_is_judged_alike(spark: SparkSession, good: dict[str, object]) -> None:
+    contract = load_contract("user_events" if good is USER_EVENT else "logs")
+    values: list[bytes | None] = [json.dumps(good).encode()]
+    for name in good:
+        others = {key: item for key, item in good.items() if key != name}
+        rest = json.dumps(others).encode()[1:]
+        values.append(b"{" + rest)
+        for key in (f'"{name}":', f'"{name}" : ', f'"\\u{ord(name[0]):04x}{name[1:]}":', f'"\\"{name}":'):
+            values += [b"{" + key.encode() + spelling + b"," + rest for spelling in SPELLINGS]
+    found = compare(spark, values, contract)
+    assert found[0]["clean"]
 
 
 JSON_TEXT = st.text(max_size=6)
@@ -262,9 +319,15 @@ def test_figures_as_they_came_and_once_have_the_earliest_copy_win(spark: SparkSe
     segments = [Segment(OffsetRange(p, 0, 5), 0, 0, 0, 0, {}) for p in (0, 1)]
     asked = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
     measured = measure(records, CONTRACT, segments, [asked])
-    cells = {(cell.window - asked, cell.dimensions): (cell.once, cell.came) for cell in measured.cells}
+    cells = {
+        (cell.cube, cell.window - asked, cell.dimensions): (cell.once, cell.came) for cell in measured.cells
+    }
     key = ("click", "UK", "rewarded_video")
-    assert cells == {(240, key): ((1, 250_000), (3, 875_000)), (300, key): ((1, 16_500), (1, 16_500))}
+    assert cells == {
+        ("ad_events", 240, key): ((1, 250_000), (3, 875_000)),
+        ("ad_events", 300, key): ((1, 16_500), (1, 16_500)),
+        ("ad_arrival", 0, (asked, 0)): ((2, -1_156), (4, -156)),
+    }
     counts = {(c.segment, c.reason, c.hour): (c.records, c.once, c.late) for c in measured.counts}
     assert counts == {
         (0, None, asked): (2, 1, 0),
@@ -279,7 +342,11 @@ def test_a_window_at_the_last_microsecond_of_an_hour_stays_in_it(spark: SparkSes
     records = spark.createDataFrame([(0, 0, bytearray(value), KAFKA_MS * 1000)], SCHEMA)
     asked = int(datetime(2025, 12, 16, 1, tzinfo=UTC).timestamp())
     measured = measure(records, CONTRACT, [Segment(OffsetRange(0, 0, 1), 0, 0, 0, 0, {})], [asked])
-    assert [(cell.hour, cell.window) for cell in measured.cells] == [(asked, asked + 59 * 60)]
+    found = {(cell.cube, cell.hour, cell.window, cell.dimensions) for cell in measured.cells}
+    assert found == {
+        ("ad_events", asked, asked + 59 * 60, ("click", "UK", "rewarded_video")),
+        ("ad_arrival", asked, asked, (asked + 3600, 248_320)),
+    }
 
 
 def test_clean_rows_cost_no_classifier_call(spark: SparkSession) -> None:
@@ -308,8 +375,44 @@ def test_records_are_judged_under_their_segments_version_and_replayed_ones_under
         (0, None, asked, True): 1,
         (1, None, asked, False): 2,
     }
-    assert [cell.came[0] for cell in measured.cells] == [3]
+    assert [cell.came[0] for cell in measured.cells] == [3, 3]
     alone = measure(records, second, [replace(s, replayed=()) for s in segments], [asked], {1: CONTRACT})
-    assert [cell.came[0] for cell in alone.cells] == [2]
+    assert [cell.came[0] for cell in alone.cells] == [2, 2]
     none = measure(records, second, [replace(s, replayed=()) for s in segments], [asked])
-    assert [cell.came[0] for cell in none.cells] == [4], "what it would be under today's contract alone"
+    assert [cell.came[0] for cell in none.cells] == [4, 4], "what it would be under today's contract alone"
+
+
+def test_copies_without_an_identity_all_count_and_are_counted(spark: SparkSession) -> None:
+    logs = load_contract("logs")
+    line = b'10.0.3.7 - - [16/Dec/2025:02:04:08 +0000] "GET /checkout/cart HTTP/1.1" 502 512'
+    timed = b'{"timestamp":"2025-12-16T02:04:08Z","service":"checkout","status_code":200,"request_id":"r1","response_time":0.0025}'
+    plain = b'{"timestamp":"2025-12-16T02:04:09Z","service":"search","status_code":200,"request_id":"r2"}'
+    values = [line, line, timed, timed, plain]
+    rows = [(0, at, bytearray(value), KAFKA_MS * 1000) for at, value in enumerate(values)]
+    asked = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
+    measured = measure(
+        spark.createDataFrame(rows, SCHEMA), logs, [Segment(OffsetRange(0, 0, 5), 0, 0, 0, 0, {})], [asked]
+    )
+    counted = [(c.records, c.once, c.without_identity) for c in measured.counts]
+    assert counted == [(5, 4, 2)]
+    names = [item.name for item in logs.cubes[0].measures]
+    once = {
+        c.dimensions: dict(zip(names, c.once, strict=True))
+        for c in measured.cells
+        if c.cube == "log_services"
+    }
+    assert once["checkout",] == {
+        **{"request_count": 3, "timed_count": 1, "response_time": 2_500},
+        **{
+            "response_time_min": 2_500,
+            "response_time_max": 2_500,
+            "response_ms": 2,
+            "response_ms_squared": 4,
+        },
+        **{"error_count": 2, "success_count": 1, "fast_count": 1},
+    }
+    assert once["search",] == {
+        **dict.fromkeys(names, 0),
+        **{"request_count": 1, "success_count": 1},
+        **{"response_time_min": NO_MINIMUM, "response_time_max": NO_MAXIMUM},
+    }

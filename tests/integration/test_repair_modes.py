@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,17 +21,11 @@ from include.reconcile.seal import run_lines, seal_run
 from include.reconcile.types import Answer, CertificateChangedError
 from include.settings import Settings
 from include.streaming.ledger import batch_id
-from tests.reconciling import HOUR, Stream, drop, event, local_spark, only
+from tests.reconciling import HOUR, Stream, drop, event, only
 
 EVENTS = 120
 NEXT = HOUR + timedelta(hours=1)
 WAITING = timedelta(hours=25)
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    with local_spark("test-repair-modes") as session:
-        yield session
 
 
 @pytest.fixture

@@ -56,16 +56,16 @@ def test_an_hour_waits_until_each_run_that_asked_is_answered(engine: Engine) -> 
 
 
 def test_bad_hours_are_those_whose_newest_verdict_is_no_proof(engine: Engine) -> None:
-    columns = "stream, hour, seal, verdict, reason, missing, excess, mismatched, run, judged_at"
-    for hour, verdict, minute in (
+    columns = "stream, hour, seal, verdict, reason, missing, excess, mismatched, run, judged_at, judged_ms"
+    for hour, verdict, millisecond in (
         ("01", "PROVED", 1),
         ("01", "DRIFTED", 2),
-        ("02", "DRIFTED", 1),
         ("02", "REPAIRED", 2),
+        ("02", "DRIFTED", 1),
     ):
         engine.session.query(
             f"INSERT INTO verdicts ({columns}) VALUES ('s', '2025-12-16 {hour}:00:00', 1, '{verdict}', 'why', 3, 0, 1, "
-            f"'run', '2025-12-16 04:0{minute}:00')"
+            f"'run', '2025-12-16 04:00:00', {millisecond})"
         )
     found = engine.ask("reconcile/bad_hours.sql", {"stream": "s"})
     assert [[row[0], row[1], *map(int, row[3:6]), bool(int(row[7]))] for row in found] == [

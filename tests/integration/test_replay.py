@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from pyspark.sql import SparkSession
 
 from include.contracts import Contract
-from include.demo.report import stream_balance
+from include.demo.streams import stream_balance
 from include.replay.letters import Choice, approve, chosen
 from include.replay.run import Outcome, await_folded, judge_letters
 from include.settings import Settings

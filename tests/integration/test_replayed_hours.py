@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from include.reconcile.prove_again import EQUAL, prove_again
 from include.settings import Settings
 from include.streaming.ledger import insert_ledger_rows, read_commit_state
 from include.warehouse.contract_versions import store_version
-from tests.reconciling import HOUR, Stream, event, local_spark, only
+from tests.reconciling import HOUR, Stream, event, only
 
 MOMENT = HOUR + timedelta(minutes=10)
 EVENTS = 100
@@ -26,12 +26,6 @@ LETTERS = [(partition, EVENTS // 4) for partition in range(4)]  # (partition, of
 BALANCE = (
     "SELECT sum(this_hour), sum(other_hours), sum(rejected), sum(offsets) FROM balances WHERE seal = %(seal)s"
 )
-
-
-@pytest.fixture(scope="module")
-def spark() -> Iterator[SparkSession]:
-    with local_spark("test-replayed-hours") as session:
-        yield session
 
 
 @pytest.fixture

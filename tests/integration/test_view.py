@@ -17,6 +17,7 @@ from include.settings import Settings
 from include.streaming.ledger import batch_id
 from include.warehouse.client import connect
 from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.views import view_sql
 from tests.helpers import ad_events
 
 HOUR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -103,7 +104,7 @@ def embedded() -> Iterator[Engine]:
             session.query(statement)
     for template in ("cubes/delta.sql.j2", "cubes/sealed.sql.j2"):
         session.query(read_sql(template, cube=ad_events().cubes[0]))
-    session.query(read_sql("views/ad_events_aggregated.sql"))
+    session.query(view_sql("ad_events_aggregated", [ad_events()]))
 
     def ask(query: str) -> list[list[str]]:
         return [

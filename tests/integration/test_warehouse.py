@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,9 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import NetworkError, ServerException
 from pydantic import SecretStr
 
-from include.contracts import Measure
+from include.contracts import Measure, load_contract
 from include.settings import Settings
-from include.warehouse import migrate
+from include.warehouse import migrate, sql, views
 from include.warehouse.client import connect
 from include.warehouse.contract_versions import (
     ContractChangedError,
@@ -23,7 +24,10 @@ from include.warehouse.contract_versions import (
 from include.warehouse.cube_tables import CubeShapeError
 from include.warehouse.migrate import MigrationError, prepare_warehouse
 from include.warehouse.sql import SQL_DIR
+from include.warehouse.views import UnknownCubeError
 from tests.helpers import ad_events
+
+NEXT = ad_events().version + 1
 
 
 @pytest.fixture
@@ -37,14 +41,14 @@ def empty(settings: Settings) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def own_sql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A copy of sql/ for the migrations to come from."""
-    for path in SQL_DIR.rglob("*.sql"):
-        copy = tmp_path / path.relative_to(SQL_DIR)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    monkeypatch.setattr(migrate, "SQL_DIR", tmp_path)
-    return tmp_path
+def own_sql(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A copy of sql/ for migrations, cube tables and views to come from."""
+    copy = shutil.copytree(SQL_DIR, tmp_path / "sql")
+    for module in (migrate, sql, views):
+        monkeypatch.setattr(module, "SQL_DIR", copy)
+    sql._environment.cache_clear()
+    yield copy
+    sql._environment.cache_clear()
 
 
 def schema(client: Client) -> list[tuple[str, ...]]:
@@ -104,15 +108,40 @@ def test_a_migration_that_fails_is_not_noted_and_is_tried_again(empty: Settings,
 
 def test_a_changed_view_is_replaced_and_a_dropped_one_comes_back(empty: Settings, own_sql: Path) -> None:
     prepare_warehouse(empty)
-    view = own_sql / "views" / "ad_events_aggregated.sql"
-    view.write_text(view.read_text(encoding="utf-8").replace("status\nFROM", "state\nFROM"), encoding="utf-8")
+    view = own_sql / "queries" / "ad_events_aggregated.sql.j2"
+    text = view.read_text(encoding="utf-8")
+    view.write_text(text.replace("AS total_revenue,", "AS dollars,"), encoding="utf-8")
     assert prepare_warehouse(empty).applied == ["view ad_events_aggregated"]
     client = connect(empty)
     names = [row[0] for row in client.execute("DESCRIBE TABLE ad_events_aggregated")]
-    assert names[-1] == "state"
+    assert names[-2:] == ["dollars", "status"]
     client.execute("DROP TABLE ad_events_aggregated")
     assert prepare_warehouse(empty).applied == ["view ad_events_aggregated"]
     client.disconnect()
+
+
+def test_a_view_that_the_server_refuses_leaves_the_old_one_standing(empty: Settings, own_sql: Path) -> None:
+    prepare_warehouse(empty)
+    view = own_sql / "queries" / "sla.sql.j2"
+    view.write_text(
+        view.read_text(encoding="utf-8").replace("sum(fast) AS", "sum(slow) AS"), encoding="utf-8"
+    )
+    with pytest.raises(ServerException, match="slow"):
+        prepare_warehouse(empty)
+    client = connect(empty)
+    assert client.execute("SELECT count() FROM sla") == [(0,)]
+    client.disconnect()
+
+
+def test_a_stream_alone_leaves_the_views_of_others_and_all_of_them_must_be_there(
+    empty: Settings, own_sql: Path
+) -> None:
+    alone = prepare_warehouse(empty, [load_contract("logs")]).applied
+    assert {"view sla", "view arrival_delay"} <= set(alone)
+    assert "view user_totals" not in alone
+    (own_sql / "views" / "lost.sql.j2").write_text("-- A cube of nobody.\n{{ cubes.get('nobody') }}\n")
+    with pytest.raises(UnknownCubeError, match="'nobody'"):
+        prepare_warehouse(empty)
 
 
 def test_a_new_measure_widens_the_tables_of_a_cube(empty: Settings) -> None:
@@ -121,10 +150,10 @@ def test_a_new_measure_widens_the_tables_of_a_cube(empty: Settings) -> None:
     cube = contract.cubes[0]
     measures = (cube.measures[0], Measure(name="clicks", kind="count", field=None), *cube.measures[1:])
     wider = cube.model_copy(update={"measures": measures})
-    newer = contract.model_copy(update={"version": 2, "cubes": (wider,)})
+    newer = contract.model_copy(update={"version": NEXT, "cubes": (wider,)})
     applied = prepare_warehouse(empty, [newer]).applied
     assert applied == [
-        "contract ad_events version 2",
+        f"contract ad_events version {NEXT}",
         "ad_events_delta.clicks",
         "ad_events_sealed.clicks",
         "ad_events_sealed.came_clicks",
@@ -140,7 +169,7 @@ def test_a_cube_with_other_dimensions_is_refused_with_both(
     prepare_warehouse(empty, [contract])
     reshaped = contract.cubes[0].model_copy(update={"dimensions": dimensions})
     with pytest.raises(CubeShapeError, match="ad_events_delta") as caught:
-        prepare_warehouse(empty, [contract.model_copy(update={"version": 2, "cubes": (reshaped,)})])
+        prepare_warehouse(empty, [contract.model_copy(update={"version": NEXT, "cubes": (reshaped,)})])
     assert "new name" in str(caught.value)
 
 
@@ -149,20 +178,22 @@ def test_a_contract_edited_under_its_version_is_refused_with_the_part(empty: Set
     prepare_warehouse(empty, [contract])
     other_topic = contract.topic.model_copy(update={"partitions": 8})
     assert prepare_warehouse(empty, [contract.model_copy(update={"topic": other_topic})]).applied == []
-    with pytest.raises(ContractChangedError, match=r"version 1 .* lateness_seconds .* version to 2"):
+    with pytest.raises(
+        ContractChangedError, match=rf"version {NEXT - 1} .* lateness_seconds .* version to {NEXT}"
+    ):
         prepare_warehouse(empty, [contract.model_copy(update={"lateness_seconds": 61})])
 
 
 def test_each_version_of_a_contract_can_be_read_again(empty: Settings) -> None:
     first = ad_events()
-    second = first.model_copy(update={"version": 2, "lateness_seconds": 61})
+    second = first.model_copy(update={"version": NEXT, "lateness_seconds": 61})
     prepare_warehouse(empty, [first])
     prepare_warehouse(empty, [second])
     client = connect(empty)
-    assert read_version(client, second, 1) == first
-    assert read_version(client, second, 2) == second
-    with pytest.raises(UnknownContractVersionError, match="version 3"):
-        read_version(client, second, 3)
+    assert read_version(client, second, NEXT - 1) == first
+    assert read_version(client, second, NEXT) == second
+    with pytest.raises(UnknownContractVersionError, match=f"version {NEXT + 1}"):
+        read_version(client, second, NEXT + 1)
     client.disconnect()
 
 

@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 from include.alerts.incidents import Incident, find_open, open_incident
 from include.alerts.notifier import IncidentNotifier
 from include.alerts.telling import mend, tell_once
-from include.contracts import Contract
+from include.contracts import Contract, load_contract
 from include.settings import Settings, get_settings
 from include.spark.cluster import ClusterState
 from include.spark.orders import Order, record
@@ -54,11 +54,11 @@ def two_batches(clickhouse: Client) -> Client:
     return clickhouse
 
 
-def delete_delta(client: Client, condition: str) -> None:
-    rows = client.execute(f"SELECT * FROM ad_events_delta WHERE NOT ({condition})")
-    assert len(rows) < client.execute("SELECT count() FROM ad_events_delta")[0][0], f"no row has {condition}"
-    client.execute("TRUNCATE TABLE ad_events_delta")
-    client.execute("INSERT INTO ad_events_delta VALUES", rows)
+def delete_delta(client: Client, condition: str, table: str = "ad_events_delta") -> None:
+    rows = client.execute(f"SELECT * FROM {table} WHERE NOT ({condition})")
+    assert len(rows) < client.execute(f"SELECT count() FROM {table}")[0][0], f"no row has {condition}"
+    client.execute(f"TRUNCATE TABLE {table}")
+    client.execute(f"INSERT INTO {table} VALUES", rows)
 
 
 def test_a_ledger_and_its_deltas_pass_written_twice_or_not(two_batches: Client) -> None:
@@ -73,6 +73,38 @@ def test_a_lost_delta_row_is_found_with_its_hour_and_batch(two_batches: Client) 
     assert (found.cube, found.hour, found.batches) == ("ad_events", "2025-12-16T02:00Z", (batch_id(1, 1),))
     assert (found.ledger, found.served) == (30, 20)
     assert "batch 1/1" in str(found)
+
+
+def test_every_cube_of_a_stream_is_looked_at_but_those_that_leave_events_out(clickhouse: Client) -> None:
+    contract, moment = load_contract("user_events"), int(HOUR.timestamp() * 1000)
+    records = [
+        Record(
+            json.dumps(
+                {
+                    "timestamp": moment + i,
+                    "user_id": f"u{i}",
+                    "action": "view",
+                    "value": 1.5,
+                    "session_id": "s",
+                }
+            ).encode(),
+            offset=i,
+            kafka_ms=moment + 60_000 * i,
+        )
+        for i in range(10)
+    ]
+    results = folded(contract, [[records]])
+    take_over(clickhouse, contract.stream, 1)
+    rows = ledger_rows(contract, batch_id(1, 0), {0: (0, len(records))}, {0: 0}, results)
+    write_batch(clickhouse, contract, batch_id(1, 0), results, rows)
+    late = clickhouse.execute("SELECT sum(event_count) FROM user_late_delta")[0][0]
+    assert 0 < late < len(records), "some events are late"
+    assert mismatches(clickhouse, contract) == ()
+    for cube, key in (("user_actions", "record_offset"), ("user_arrival", "delay_ms")):
+        table = f"{cube}_delta"
+        delete_delta(clickhouse, f"{key} = (SELECT max({key}) FROM {table})", table)
+        (found,) = [item for item in mismatches(clickhouse, contract) if item.cube == cube]
+        assert (found.ledger, found.served) == (10, 9)
 
 
 def test_a_batch_that_is_served_and_not_in_the_ledger_is_found(two_batches: Client) -> None:

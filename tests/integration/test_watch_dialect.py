@@ -66,7 +66,7 @@ def test_recent_batches_and_delta_counts_agree(engine: Engine) -> None:
     (ledger,) = engine.ask("watch/recent_batches.sql", {"stream": "ad_events", "since": 1})
     cube = ad_events().cubes[0]
     bounds = {"begin": HOUR, "end": HOUR + 3600, "hours": (HOUR,), "low": BATCH, "high": BATCH}
-    (served,) = engine.ask("watch/delta_counts.sql.j2", bounds, cube=cube, measure=cube.measures[0])
+    (served,) = engine.ask("watch/delta_counts.sql.j2", bounds, cube=cube, measure=cube.counts_events)
     assert [int(x) for x in ledger] == [int(x) for x in served] == [BATCH, HOUR, 8]
     (commit,) = engine.ask("watch/last_commit.sql", {"stream": "ad_events", "lowest": BATCH})
     assert int(commit[0]) > HOUR

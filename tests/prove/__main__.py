@@ -22,7 +22,7 @@ from tests.prove.report import table
 from tests.prove.rounds import Prover
 from tests.prove.seen import Seen
 from tests.prove.stage import open_stage
-from tests.reconciling import local_spark
+from tests.spark import recount_spark
 
 log = logging.getLogger("prove")
 
@@ -63,7 +63,7 @@ def prove(size: Size, seed: int) -> Proof:
     """Play rounds until enough was judged, or one of them fails."""
     proof = Proof()
     with ExitStack() as undo:
-        spark = undo.enter_context(local_spark("prove"))
+        spark = undo.enter_context(recount_spark("prove"))
         stage = undo.enter_context(open_stage(spark))
         stage.send_hours(random.Random(f"{seed}/traffic"), size.hours, size.events_an_hour)
         log.info("%d hours of traffic in %d ledger rows", size.hours, len(stage.ledger()))

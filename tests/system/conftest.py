@@ -12,8 +12,8 @@ from clickhouse_driver import Client
 
 from include.contracts import Contract, load_contract
 from include.demo.airflow_api import AirflowApi
-from include.demo.report import StreamBalance, stream_balance
 from include.demo.steps import Demo, DemoSize
+from include.demo.streams import StreamBalance, stream_balance
 from include.demo.truth import Comparison, compare_with_truth
 from include.local.airflow import USER
 from include.local.damage import Damage
@@ -43,7 +43,7 @@ class Platform:
 
     def demo(self, size: DemoSize) -> Demo:
         """Return the demo's steps with this much traffic."""
-        return Demo(self.api, self.settings, self.contract, size, print)
+        return Demo(self.api, self.settings, [self.contract], size, print)
 
     def client(self) -> Client:
         """Return a new connection to ClickHouse."""

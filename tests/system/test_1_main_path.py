@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.demo.report import VERIFIED, hour_lines
 from include.demo.steps import DemoSize
+from include.demo.streams import VERIFIED, hour_lines
 from tests.system.conftest import STREAM, Platform, data_docs
 
 SIZE = DemoSize(hours=1, live_seconds=15)

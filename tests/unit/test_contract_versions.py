@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from include.contracts import Contract
+from include.contracts import Contract, Measure
+from include.contracts.model import Condition
 from include.reconcile.versions import added, comparable, unfillable
 from tests.helpers import ad_events
 
-FIRST = ad_events()
+TODAY = ad_events()
+ARRIVAL = TODAY.cubes[1]
+FIRST = TODAY.model_copy(update={"version": 1, "cubes": TODAY.cubes[:1]})
 
 
 def changed(**parts: Any) -> Contract:
@@ -60,3 +63,21 @@ def test_what_was_filled_is_left_out_of_the_comparison() -> None:
     wider = changed(cubes=(cube(measures=(COUNT, REVENUE, FEES)), DEVICES))
     assert comparable(wider, ()).cubes == wider.cubes
     assert comparable(wider, ("ad_events.fees", "ad_devices")).cubes == FIRST.cubes
+
+
+def test_a_cube_by_what_follows_from_the_record_and_its_place_can_be_filled() -> None:
+    assert added(TODAY, FIRST) == {"ad_arrival"}
+    assert unfillable(TODAY, FIRST) == []
+
+
+def test_a_cube_of_other_arrival_windows_or_other_events_needs_a_new_name() -> None:
+    for update in ({"arrival_seconds": 60}, {"only": "late"}):
+        other = TODAY.model_copy(update={"version": 3, "cubes": (ARRIVAL.model_copy(update=update),)})
+        assert "cube ad_arrival has other panes" in unfillable(other, TODAY)[0]
+
+
+def test_a_condition_on_a_figure_of_another_scale_cannot_be_filled() -> None:
+    dear = Measure(name="dear", kind="count", where=Condition(field="revenue", at_least=500))
+    coarse = {**FIRST.fields, "revenue": FEE.model_copy(update={"scale": 3})}
+    reasons = unfillable(changed(fields=coarse, cubes=(cube(measures=(COUNT, dear)),)), FIRST)
+    assert reasons == ["cube ad_events: its measure dear has scale 3, in version 1 6"]

@@ -151,6 +151,7 @@ def test_all_odd_values_in_one_batch_fold_as_one_by_one() -> None:
 def test_a_known_batch_gives_the_known_figures() -> None:
     minute = MOMENT.replace(second=0, microsecond=0)
     pane = int(minute.timestamp())
+    hour = pane // 3600 * 3600
     records = [
         Record(encoded(revenue=0.1), 0, 10),
         Record(encoded(revenue=0.2), 1, 4),
@@ -164,8 +165,9 @@ def test_a_known_batch_gives_the_known_figures() -> None:
         ("ad_events", pane, "click", "UK", "rewarded_video"): (2, 300_000),
         ("ad_events", pane, "impression", "UK", "rewarded_video"): (1, 0),
         ("ad_events", pane - 60, "click", "UK", "rewarded_video"): (1, 16_500),
+        ("ad_arrival", hour, hour, 999): (3, 999_844),
+        ("ad_arrival", hour, hour, 60_800): (1, 60_999_844),
     }
-    hour = pane // 3600 * 3600
     assert found.hours == {(0, hour): (3, 1, 10, 12), (1, hour): (1, 0, 4, 4)}
     assert found.partitions == {0: (3, 10, KAFKA_MS - 1_000, KAFKA_MS), 1: (3, 4, KAFKA_MS, KAFKA_MS)}
     assert found.rejects == [(1, 5, "future", KAFKA_MS), (1, 6, "malformed", KAFKA_MS)]

@@ -15,11 +15,17 @@ SHARED = (
 )
 OF_THE_FOLD = {
     "include.streaming.fold",
+    "include.streaming.lines",
+    "include.streaming.decode",
+    "include.streaming.rules",
+    "include.streaming.events",
+    "include.streaming.cells",
     "include.streaming.partials",
     "include.streaming.commit",
     "include.streaming.source",
     "include.streaming.driver",
     "include.streaming.job",
+    "include.contracts.access_log",
     "include.contracts.records",
     "include.contracts.times",
 }

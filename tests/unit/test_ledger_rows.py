@@ -48,7 +48,7 @@ def test_a_row_says_what_became_of_every_offset() -> None:
         hour_last=[101, 105],
         kafka_time_min=KAFKA_MS,
         kafka_time_max=KAFKA_MS + 5,
-        contract_version=1,
+        contract_version=ad_events().version,
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from include.contracts import Cube, Measure
 from include.contracts.classifier import Reject
+from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
 from include.streaming.partials import (
     CUBE_PREFIX,
     HOURS,
@@ -70,16 +71,38 @@ def test_the_columns_keep_their_names_and_order_whatever_the_measures_are() -> N
     assert merged.schema.names == cube_schema(cube).names
 
 
+def test_each_kind_of_measure_merges_by_its_own_rule() -> None:
+    cube = Cube(
+        name="x",
+        pane_seconds=60,
+        arrival_seconds=60,
+        dimensions=("arrived", "country"),
+        measures=(
+            Measure(name="squares", kind="sumsq", field="revenue"),
+            Measure(name="low", kind="min", field="revenue"),
+            Measure(name="high", kind="max", field="revenue"),
+            Measure(name="none_low", kind="min", field="revenue"),
+            Measure(name="none_high", kind="max", field="revenue"),
+        ),
+    )
+    schema = cube_schema(cube)
+    assert schema.field("arrived").type == pa.int64()
+    columns = [[2**63, 2**63 - 1], [NO_MINIMUM, -7], [-9, NO_MAXIMUM], [NO_MINIMUM] * 2, [NO_MAXIMUM] * 2]
+    merged = merge_cube(cube, pa.table([[0, 0], [60, 60], ["US", "US"], *columns], schema=schema))
+    assert merged.schema == schema
+    (row,) = merged.select([measure.name for measure in cube.measures]).to_pylist()
+    assert list(row.values()) == [2**64 - 1, -7, -9, NO_MINIMUM, NO_MAXIMUM]
+
+
 def test_hours_add_events_and_span_offsets() -> None:
-    columns = ("partition", "hour", "events", "late", "first", "last")
-    tables = [
-        pa.table(dict(zip(columns, ([0], [3600], [2], [1], [10], [12]), strict=True))),
-        pa.table(dict(zip(columns, ([0, 1], [3600, 3600], [1, 1], [0, 0], [4, 9], [40, 9]), strict=True))),
-    ]
+    columns = ("partition", "hour", "events", "late", "first", "last", "latest_us")
+    one = ([0], [3600], [2], [1], [10], [12], [7])
+    other = ([0, 1], [3600, 3600], [1, 1], [0, 0], [4, 9], [40, 9], [5, 6])
+    tables = [pa.table(dict(zip(columns, part, strict=True))) for part in (one, other)]
     found = collect(ad_events(), [(HOURS, to_ipc(table)) for table in tables])[HOURS]
     expected = [
-        dict(zip(columns, (0, 3600, 3, 1, 4, 40), strict=True)),
-        dict(zip(columns, (1, 3600, 1, 0, 9, 9), strict=True)),
+        dict(zip(columns, (0, 3600, 3, 1, 4, 40, 7), strict=True)),
+        dict(zip(columns, (1, 3600, 1, 0, 9, 9, 6), strict=True)),
     ]
     assert sorted(found.to_pylist(), key=lambda row: row["partition"]) == expected
 

@@ -15,8 +15,9 @@ from include.settings import PROJECT_ROOT
 PROGRAM = """
 import json, sys
 from chdb.session import Session
-from include.contracts import load_contract
+from include.contracts import load_contract, load_contracts
 from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.views import served_cubes, view_sql
 
 session = Session()
 session.query("CREATE DATABASE quality")
@@ -24,10 +25,10 @@ session.query("USE quality")
 for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
     for statement in split_statements(path.read_text()):
         session.query(statement)
-for cube in load_contract("ad_events").cubes:
+for cube in [cube for contract in load_contracts() for cube in contract.cubes]:
     session.query(read_sql("cubes/delta.sql.j2", cube=cube))
     session.query(read_sql("cubes/sealed.sql.j2", cube=cube))
-session.query((SQL_DIR / "views" / "ad_events_aggregated.sql").read_text())
+session.query(view_sql("ad_events_aggregated", [load_contract("ad_events")]))
 hour, batch = "'2026-01-01 05:00:00'", 1 << 40
 session.query(f"INSERT INTO takeovers VALUES ('ad_events', 1, [1], [{(2 << 40) - 1}], {hour})")
 for partition in (0, 1):
@@ -46,9 +47,18 @@ session.query(
     f"INSERT INTO ad_events_delta (window_start, event_type, country, ad_format, batch, event_count, revenue) VALUES "
     f"({hour}, 'impression', 'US', 'banner', {batch + 3}, 10, 0), ({hour}, 'click', 'US', 'banner', {batch + 3}, 2, 90000)"
 )
-values = {"stream": "'ad_events'", "first": hour, "end": "'2026-01-01 06:00:00'"}
-print("ROWS" + json.dumps([json.loads(str(session.query(read_sql(f"quality/{n}.sql") % values, "JSON")))["data"]
-                           for n in ("ledger_balance", "ad_events_served")]))
+for stream in ("logs", "user_events"):
+    session.query(f"INSERT INTO takeovers VALUES ('{stream}', 1, [1], [{(2 << 40) - 1}], {hour})")
+session.query(
+    f"INSERT INTO log_services_delta VALUES ({hour}, 'a', {batch}, 3, 2, 1500000, 500000, 1000000, 1500, 1250000, 1, 2, 2)"
+    f", ({hour}, 'quiet', {batch}, 1, 0, 0, {2**63 - 1}, {-(2**63)}, 0, 0, 0, 1, 0)"
+)
+session.query(f"INSERT INTO user_minutes_delta VALUES ({hour}, 'u', 'view', {batch}, 3, 1500000, 100000, 1000000)")
+end = "'2026-01-01 06:00:00'"
+values = {"stream": "'ad_events'", "first": hour, "end": end, "from": hour, "to": end}
+names = ("ledger_balance.sql", "ad_events_served.sql", "logs_served.sql.j2", "user_events_served.sql.j2")
+statements = [read_sql(f"quality/{n}", filtered=True, cubes=served_cubes(load_contracts())) % values for n in names]
+print("ROWS" + json.dumps([json.loads(str(session.query(s, "JSON")))["data"] for s in statements]))
 """
 
 
@@ -85,3 +95,22 @@ def test_served_hour(rows: list[list[dict[str, Any]]]) -> None:
     click, impression = rows[1]
     assert (click["revenue_per_event"], click["click_through_rate"]) == (0.045, 0.2)
     assert (impression["impression_revenue"], int(impression["window_seconds"])) == (0, 60)
+
+
+def test_served_minutes_of_services(rows: list[list[dict[str, Any]]]) -> None:
+    service, quiet = rows[2]
+    assert (int(service["request_count"]), int(service["total_requests"]), int(service["answered"])) == (
+        3,
+        3,
+        3,
+    )
+    assert (service["avg_response_time"], service["performance_percent"]) == (0.75, 100)
+    assert (quiet["max_response_time"], quiet["stddev_response_time"]) == (None, None)
+
+
+def test_served_windows_of_actions_and_users(rows: list[list[dict[str, Any]]]) -> None:
+    found = {(row["view"], row["subject"]): row for row in rows[3]}
+    assert set(found) == {("action_metrics", "view"), ("user_totals", "u")}
+    action, user = found["action_metrics", "view"], found["user_totals", "u"]
+    assert (action["min_value"], action["max_value"], int(action["unique_users"])) == (0.1, 1, 1)
+    assert (user["value_per_event"], user["action"], int(user["window_excess"])) == (0.5, None, 0)

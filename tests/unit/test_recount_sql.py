@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from chdb import session as chdb_session
 
-from include.contracts import load_contract
+from include.contracts import Cube, load_contract
+from include.reconcile.measure import Cell
 from include.reconcile.store import bounds
 from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from tests import kinds
 
 CONTRACT = load_contract("ad_events")
 CUBE = CONTRACT.cubes[0]
@@ -104,3 +106,34 @@ def test_the_contract_version_of_a_certificate_is_read_from_its_document(warehou
     found = warehouse.query(filled(read_sql("reconcile/certificate_versions.sql")), "CSV").bytes().decode()
     versions = {int(line.split(",")[2]): int(line.split(",")[3]) for line in found.splitlines()}
     assert versions == {0: 12, 1: 0, 2: 0}
+
+
+def test_the_digest_of_every_kind_of_dimension_is_the_one_that_clickhouse_18_16_gave(warehouse: Any) -> None:
+    parts = []
+    for cube in kinds.CONTRACT.cubes:
+        warehouse.query(read_sql("cubes/sealed.sql.j2", cube=cube))
+        rows = [sealed_row(cube, cell) for cell in kinds.CELLS if cell.cube == cube.name]
+        warehouse.query(f"INSERT INTO {cube.sealed_table} VALUES {', '.join(rows)}")
+        statement = read_sql("reconcile/digest.sql.j2", cube=cube) % {
+            name: repr(value) for name, value in bounds(kinds.HOUR).items()
+        }
+        parts.append(f"{cube.name}={str(warehouse.query(statement, 'TSV')).split()[-1]}")
+    assert " ".join(parts) == kinds.DIGESTS
+
+
+def sealed_row(cube: Cube, cell: Cell) -> str:
+    dimensions = [
+        f"toDateTime({item}, 'UTC')" if kind.startswith("DateTime") else literal(item)
+        for item, kind in zip(cell.dimensions, cube.dimension_types.values(), strict=True)
+    ]
+    figures = [
+        f"CAST('{figure}' AS {measure.clickhouse_type})"
+        for measure, pair in zip(cube.measures, zip(cell.once, cell.came, strict=True), strict=True)
+        for figure in pair
+    ]
+    window = f"toDateTime({cell.window}, 'UTC')"
+    return f"({', '.join([window, *dimensions, '1', '5', *figures])})"
+
+
+def literal(item: str | int) -> str:
+    return str(item) if isinstance(item, int) else "'" + item.replace("'", "\\'") + "'"

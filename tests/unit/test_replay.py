@@ -47,9 +47,9 @@ def test_replays_are_folded_like_any_record_and_listed_in_a_row_that_spans_no_of
     contract = ad_events()
     letters = passed(encoded(), encoded(), encoded(country="US"))
     cubes = folded_cubes(contract, letters)
-    (table,) = cubes.values()
-    assert list(cubes) == ["cube:ad_events"]
-    figures = {row["country"]: (row["event_count"], row["revenue"]) for row in table.to_pylist()}
+    assert list(cubes) == ["cube:ad_events", "cube:ad_arrival"]
+    rows = cubes["cube:ad_events"].to_pylist()
+    figures = {row["country"]: (row["event_count"], row["revenue"]) for row in rows}
     assert figures == {"UK": (2, 33_000), "US": (1, 16_500)}
     row = Replay(letters, cubes, (1, 3)).ledger_row(contract, 7, 2, 50)
     assert (row.partition, row.start_offset, row.lost_to, row.end_offset) == (2, 50, 50, 50)

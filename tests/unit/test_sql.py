@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
 import pytest
 
+from include.contracts import load_contracts
+from include.warehouse.queries import query_sql
 from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.views import view_names, view_sql
 from tests.helpers import ad_events
 
 FILES = sorted(SQL_DIR.rglob("*.sql*"))
@@ -60,14 +64,18 @@ def test_migrations_can_be_applied_again_after_a_failure_half_way() -> None:
             )
 
 
-def test_the_view_reads_certificates_once() -> None:
-    text = "\n".join(
-        line for line in read_sql("views/ad_events_aggregated.sql").splitlines() if not line.startswith("--")
-    )
-    assert len(re.findall(r"\bcertificates\b", text)) == 1, (
-        "two reads of one statement may see different states"
-    )
-    assert len(re.findall(r"\btakeovers\b", text)) == 1
+@pytest.mark.parametrize("render", [lambda view: view_sql(view, load_contracts()), query_sql])
+@pytest.mark.parametrize("view", view_names())
+def test_a_view_reads_the_certificates_and_takeovers_of_a_stream_once(
+    view: str, render: Callable[[str], str]
+) -> None:
+    for table in ("certificates", "takeovers"):
+        streams = re.findall(rf"FROM {table}\s+WHERE stream = '(\w+)'", render(view))
+        assert streams, f"{view} reads no {table}"
+        assert len(streams) == len(set(streams)), (
+            f"two reads of one statement may see different states: {table} of {streams}"
+        )
+        assert len(re.findall(rf"\b{table}\b", render(view))) == len(streams)
 
 
 def test_cube_tables_name_every_dimension_and_measure_of_the_contract() -> None:

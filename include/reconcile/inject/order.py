@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
-from include.contracts import Contract
+from include.contracts import Contract, Cube
 from include.settings import Settings
 from include.streaming.ledger import CommitState, read_commit_state
 
@@ -27,6 +27,10 @@ class DriftNotAllowedError(PermissionError):
 
 class UnknownDriftError(ValueError):
     """There is no drift of that name."""
+
+
+class UnknownCubeError(ValueError):
+    """The stream has no cube of that name."""
 
 
 class TooFewRowsError(LookupError):
@@ -59,7 +63,7 @@ class Injection:
 
 @dataclass(frozen=True)
 class Order:
-    """A damage to do: `size` rows, batches or records of `hour`, chosen by `chance`."""
+    """A damage to do: `size` rows, batches or records of `hour`, chosen by `chance`; cube: empty is by chance, too."""
 
     settings: Settings
     client: Client
@@ -67,6 +71,7 @@ class Order:
     hour: datetime
     size: int
     chance: random.Random
+    cube: str = ""
 
     @property
     def bounds(self) -> dict[str, int]:
@@ -78,6 +83,20 @@ class Order:
     def where(self) -> str:
         """The hour in words."""
         return f"hour {self.hour:%Y-%m-%d %H}:00 UTC"
+
+    def cubes(self) -> list[Cube]:
+        """Return the cubes that damage to single rows may choose from, in the order in which to try them.
+
+        Raises:
+            UnknownCubeError
+        """
+        cubes = self.contract.cubes
+        if self.cube and self.cube not in {cube.name for cube in cubes}:
+            names = ", ".join(cube.name for cube in cubes)
+            raise UnknownCubeError(f"{self.contract.stream} has no cube {self.cube!r}: choose one of {names}")
+        return self.chance.sample(
+            [c for c in cubes if self.cube in ("", c.name)], 1 if self.cube else len(cubes)
+        )
 
     def ledger(self) -> CommitState:
         """Return takeovers and valid ledger rows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 from include.contracts.classifier import Classifier, Event
@@ -13,6 +14,7 @@ from include.reconcile.raw import read_records
 from include.reconcile.types import OffsetRange
 from include.traffic import generator_for
 from include.traffic.plan import TrafficPlan
+from include.traffic.run import chunks
 from include.traffic.schedule import draw_schedule
 from include.traffic.send import Chunk, Sender
 
@@ -36,10 +38,14 @@ def send_late(order: Order) -> Injection:
         start=order.hour,
         seed=order.chance.randrange(2**32),
     )
-    schedule = draw_schedule(plan, order.bounds["begin"] * 1_000_000, sender.count_partitions())
+    partitions = sender.count_partitions()
+    schedule = draw_schedule(plan, order.bounds["begin"] * 1_000_000, partitions)
     traffic = generator_for(order.contract.stream).draw(schedule, secrets.randbits(32), plan.seed)
-    values = traffic.values(0, order.size)
-    sender.send([Chunk(values, schedule.partition.tolist(), [_now_ms()] * len(values))])
+    late = [
+        replace(chunk, kafka_ms=[_now_ms()] * len(chunk.values))
+        for chunk in chunks(schedule, traffic, partitions)
+    ]
+    sender.send(late)
     moments = [order.hour + timedelta(seconds=int(us // 1_000_000) % 3600) for us in schedule.event_us]
     return _account(order, "late_event", [f"{moment:%H:%M:%S}" for moment in moments])
 

@@ -35,12 +35,13 @@ def inject_drift(
     size: int,
     seed: int,
     load: Callable[[str], Contract] = load_contract,
+    cube: str = "",
 ) -> Injection:
-    """Do one kind of damage to `size` rows, batches or records of an hour.
+    """Do one kind of damage to `size` rows, batches or records of an hour; `cube` has the rows, empty: by chance.
 
     Raises:
         DriftNotAllowedError: the setting is off; nothing was read.
-        UnknownDriftError: there is no such kind.
+        UnknownDriftError, UnknownCubeError: there is no such kind or cube.
         TooFewRowsError: the hour holds less; nothing was damaged.
         NoFreeBatchError: no batch id is free for rows of a further batch; nothing was damaged.
         MutationError: a removal did not finish; some rows may be gone.
@@ -51,6 +52,7 @@ def inject_drift(
         raise UnknownDriftError(f"no drift is called {kind!r}: choose one of {', '.join(sorted(INJECTORS))}")
     client = connect(settings)
     try:
-        return INJECTORS[kind](Order(settings, client, load(stream), hour, size, random.Random(seed)))
+        order = Order(settings, client, load(stream), hour, size, random.Random(seed), cube)
+        return INJECTORS[kind](order)
     finally:
         client.disconnect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clickhouse_driver import Client
 
@@ -44,8 +44,8 @@ BY_BATCH = "batch = %(batch)s"
 BY_LEDGER_KEY = "stream = %(stream)s AND batch = %(batch)s AND partition = %(partition)s"
 
 
-def keyed(keys: tuple[str, ...]) -> str:
-    """Return the condition that names rows of an hour by window and these columns; parameter `keys`."""
+def keyed(keys: Sequence[str]) -> str:
+    """Return the condition that names rows of an hour by window and these expressions; parameter `keys`."""
     return read_sql("inject/_by_keys.sql.j2", keys=keys)
 
 

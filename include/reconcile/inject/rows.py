@@ -6,10 +6,11 @@ from include.contracts import Cube, Measure
 from include.reconcile.inject.free import free_batch
 from include.reconcile.inject.order import HOUR_SECONDS, Injection, Order
 from include.reconcile.inject.remove import keyed, remove
-from include.reconcile.inject.served import Row, Served, in_force, sample, served, write
+from include.reconcile.inject.served import Row, Served, as_numbers, in_force, sample, served, write
 
 ADDITIVE = ("count", "sum", "sumsq")
 LARGEST_ALTERATION = 1_000_000
+BEYOND_OTHERS = 2**45  # no other batch's minimum or maximum hides what differs by that much
 
 
 def lose_rows(order: Order) -> Injection:
@@ -35,13 +36,16 @@ def double_rows(order: Order) -> Injection:
 
 
 def alter_figures(order: Order) -> Injection:
-    """Let one figure of each chosen row grow."""
+    """Change one figure of each chosen row: a sum or a maximum grows, a minimum shrinks."""
     found = served(order)
-    measure = _alterable(found.cube)
+    measure = _alterable(order, found.cube)
     chosen = sample(order, found)
     altered: list[Row] = []
     for row in chosen:
-        more = order.chance.randint(1, LARGEST_ALTERATION)
+        more = order.chance.randint(1, LARGEST_ALTERATION) + (
+            0 if measure.kind in ADDITIVE else BEYOND_OTHERS
+        )
+        more = -more if measure.kind == "min" else more
         names = [name for name in (measure.name, f"came_{measure.name}") if name in row]
         altered.append({**row, **{name: row[name] + more for name in names}})
     write(order, found.table, altered)
@@ -50,7 +54,7 @@ def alter_figures(order: Order) -> Injection:
 
 def move_rows(order: Order) -> Injection:
     """Move rows to another window of their hour in which no row has their key."""
-    found = served(order)
+    found = served(order, longest_pane=HOUR_SECONDS // 2)
     chosen = sample(order, found)
     held = {found.key(row) for row in found.rows}
     moved: list[Row] = []
@@ -73,7 +77,7 @@ def move_rows(order: Order) -> Injection:
 
 def _remove(order: Order, found: Served, rows: list[Row]) -> None:
     values = {**order.bounds, "keys": tuple(found.key(row) for row in rows)}
-    remove(order.client, found.table, keyed(found.keys), values)
+    remove(order.client, found.table, keyed(as_numbers(found.cube, found.keys)), values)
 
 
 def _additive(found: Served) -> list[str]:
@@ -81,10 +85,9 @@ def _additive(found: Served) -> list[str]:
     return [*names, *(f"came_{name}" for name in names)]
 
 
-def _alterable(cube: Cube) -> Measure:
-    """Return the first measure that is not a count, since a changed count reads like lost or doubled rows."""
-    numbers = [measure for measure in cube.measures if measure.kind not in ("histogram", "sequence")]
-    return next((measure for measure in numbers if measure.kind != "count"), numbers[0])
+def _alterable(order: Order, cube: Cube) -> Measure:
+    """Return a measure that is not a count, where there is one: a changed count reads like lost or doubled rows."""
+    return order.chance.choice([m for m in cube.measures if m.kind != "count"] or list(cube.measures))
 
 
 def _account(order: Order, kind: str, found: Served, rows: list[Row]) -> Injection:

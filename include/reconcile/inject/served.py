@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from include.contracts import Cube
-from include.reconcile.inject.order import Order, TooFewRowsError
+from include.reconcile.inject.order import HOUR_SECONDS, Order, TooFewRowsError
 from include.warehouse.sql import read_sql
 
-Row = Mapping[str, Any]  # by column; window_start in epoch seconds
+Row = Mapping[str, Any]  # by column; times in epoch seconds
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,12 @@ class Served:
     def describe(self, row: Row) -> str:
         """Return a row's key in words."""
         start = datetime.fromtimestamp(row["window_start"], UTC)
-        return " ".join([f"{start:%H:%M:%S}", *(f"{name}={row[name]}" for name in self.keys)])
+        return " ".join([f"{start:%H:%M:%S}", *(f"{name}={self._shown(name, row)}" for name in self.keys)])
+
+    def _shown(self, name: str, row: Row) -> str:
+        if self.cube.dimension_types.get(name, "").startswith("DateTime"):
+            return f"{datetime.fromtimestamp(row[name], UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return str(row[name])
 
     def figures(self, rows: Iterable[Row]) -> dict[str, int]:
         """Return the totals of the measures that are numbers."""
@@ -49,18 +54,23 @@ class Served:
         return {name: sum(int(row[name]) for row in kept) for name in names}
 
 
-def served(order: Order) -> Served:
-    """Return what a cube, chosen by chance, serves of the order's hour.
+def served(order: Order, longest_pane: int = HOUR_SECONDS) -> Served:
+    """Return what a cube serves of the order's hour: the first that holds enough rows, of those with such a pane.
 
     Raises:
-        TooFewRowsError: fewer rows than the order's size.
+        TooFewRowsError: each holds fewer rows than the order's size.
+        UnknownCubeError
     """
-    cube = order.chance.choice(order.contract.cubes)
     found = in_force(order)
-    chosen = sealed_rows(order, cube, *found) if found else delta_rows(order, cube)
-    if len(chosen.rows) < order.size:
-        raise TooFewRowsError(chosen.table, chosen.where, len(chosen.rows), order.size)
-    return chosen
+    seen: list[Served] = []
+    for cube in order.cubes():
+        if cube.pane_seconds <= longest_pane:
+            seen.append(sealed_rows(order, cube, *found) if found else delta_rows(order, cube))
+            if len(seen[-1].rows) >= order.size:
+                return seen[-1]
+    tables = ", ".join(sorted(item.table for item in seen)) or f"no cube with a pane of {longest_pane} s"
+    most = max((len(item.rows) for item in seen), default=0)
+    raise TooFewRowsError(tables, seen[0].where if seen else order.where, most, order.size)
 
 
 def sample(order: Order, found: Served) -> list[Row]:
@@ -80,7 +90,7 @@ def sealed_rows(order: Order, cube: Cube, frontier: int, seal: int) -> Served:
     figures = [name for measure in cube.measures for name in (measure.name, f"came_{measure.name}")]
     columns = [*cube.dimensions, "frontier", "seal", *figures]
     found = order.client.execute(
-        read_sql("inject/served_sealed.sql.j2", cube=cube, columns=columns),
+        read_sql("inject/served_sealed.sql.j2", cube=cube, columns=as_numbers(cube, columns)),
         {**order.bounds, "frontier": frontier, "seal": seal},
     )
     return Served(cube, True, f"{order.where}, frontier {frontier}, seal {seal}", _rows(columns, found))
@@ -92,7 +102,7 @@ def delta_rows(order: Order, cube: Cube) -> Served:
     certified = in_force(order)
     batches = {row.batch for row in order.ledger().rows if order.hour in map(_in_utc, row.hours)}
     found = order.client.execute(
-        read_sql("inject/served_deltas.sql.j2", cube=cube, columns=columns),
+        read_sql("inject/served_deltas.sql.j2", cube=cube, columns=as_numbers(cube, columns)),
         {
             **order.bounds,
             "batches": tuple(sorted(batches)) or (0,),
@@ -109,6 +119,12 @@ def write(order: Order, table: str, rows: list[Row]) -> None:
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES",
         [tuple(row[name] for name in columns) for row in rows],
     )
+
+
+def as_numbers(cube: Cube, columns: Sequence[str]) -> list[str]:
+    """Return the columns as SELECT reads them: times as epoch seconds, which no time zone changes."""
+    times = {name for name, kind in cube.dimension_types.items() if kind.startswith("DateTime")}
+    return [f"toUInt32({name})" if name in times else name for name in columns]
 
 
 def _rows(columns: list[str], found: list[tuple[Any, ...]]) -> list[Row]:

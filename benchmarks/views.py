@@ -1,0 +1,175 @@
+"""Each view over the last hour, with 30 days behind it: its query on the server, and the view itself on chdb.
+
+The last hour is the dearest to serve: nothing of it is sealed, and it came in a batch a second. On the server
+the filter is inside the query, as dashboards ask; on chdb, whose ClickHouse is a current one, around the view.
+A question without rows ends the run: its speed would say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from chdb.session import Session
+
+from benchmarks import report
+from benchmarks.filled_views import fill, last_hour
+from benchmarks.flatness import percentile
+from include.contracts import load_contracts
+from include.logs import configure_logging
+from include.settings import get_settings
+from include.warehouse.client import connect
+from include.warehouse.migrate import prepare_warehouse
+from include.warehouse.queries import query_sql
+from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.views import view_names, view_sql
+
+log = logging.getLogger("benchmarks.views")
+
+RESULTS = Path(__file__).parent / "results" / "views.json"
+TARGET_MS = 100.0
+SHOWN = 1000  # rows: what a dashboard's table takes; all have to be computed for it
+
+
+class NoRowsError(RuntimeError):
+    """A question that finds nothing says nothing of its speed."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Milliseconds of one view, and the rows that it gave."""
+
+    p50: float
+    p99: float
+    rows: int
+
+
+class Engine:
+    """A filled database: `run` executes a statement, `count` returns how many rows a query gives."""
+
+    def __init__(self, run: Callable[[str], object], count: Callable[[str], int]) -> None:
+        self.run, self.count = run, count
+
+
+@contextmanager
+def server() -> Iterator[Engine]:
+    """A database of its own on the platform's ClickHouse, dropped at the end."""
+    own = get_settings().model_copy(update={"clickhouse_database": f"benchmark_{uuid.uuid4().hex[:12]}"})
+    prepare_warehouse(own)
+    client = connect(own, answer_seconds=1800)
+    try:
+        yield Engine(client.execute, lambda query: len(client.execute(query)))
+    finally:
+        client.execute(f"DROP DATABASE {own.clickhouse_database}")
+        client.disconnect()
+
+
+@contextmanager
+def embedded() -> Iterator[Engine]:
+    """A database of chdb on this machine's disk, removed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(folder)
+        session.query("CREATE DATABASE benchmark")
+        session.query("USE benchmark")
+        for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
+            for statement in split_statements(path.read_text(encoding="utf-8")):
+                session.query(statement)
+        for cube in (cube for contract in load_contracts() for cube in contract.cubes):
+            session.query(read_sql("cubes/delta.sql.j2", cube=cube))
+            session.query(read_sql("cubes/sealed.sql.j2", cube=cube))
+        for view in view_names():
+            session.query(view_sql(view, load_contracts()))
+        try:
+            yield Engine(session.query, lambda query: str(session.query(query, "TSV")).count("\n"))
+        finally:
+            session.close()
+
+
+def questions(begin: datetime, inside: bool) -> dict[str, str]:
+    """Return each view's question for the hour that begins at a moment, the filter inside it or around it."""
+    bounds = {
+        name: f"'{moment:%Y-%m-%d %H:%M:%S}'"
+        for name, moment in (("from", begin), ("to", begin + timedelta(hours=1)))
+    }
+    around = "window_start >= toDateTime(%(from)s, 'UTC') AND window_start < toDateTime(%(to)s, 'UTC')"
+    asked = {v: query_sql(v) if inside else f"SELECT * FROM {v} WHERE {around}" for v in view_names()}
+    return {
+        view: f"SELECT * FROM ({query % bounds}) ORDER BY window_start DESC LIMIT {SHOWN}"
+        for view, query in asked.items()
+    }
+
+
+def measure(engine: Engine, asked: dict[str, str], runs: int, seed: int) -> dict[str, Speed]:
+    """Time every question `runs` times, in random order, after one unmeasured run of each."""
+    rows = {view: engine.count(query) for view, query in asked.items()}
+    if empty := [view for view, count in rows.items() if not count]:
+        raise NoRowsError(f"no rows of {', '.join(empty)}: nothing to time")
+    milliseconds: dict[str, list[float]] = {view: [] for view in asked}
+    order = random.Random(seed)
+    for _ in range(runs):
+        for view in order.sample(sorted(asked), len(asked)):
+            start = perf_counter()
+            engine.count(asked[view])
+            milliseconds[view].append((perf_counter() - start) * 1000)
+    return {
+        view: Speed(round(median(found), 1), round(percentile(found, 0.99), 1), rows[view])
+        for view, found in milliseconds.items()
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; return 1 where a p99 is above the target."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.views", description=__doc__)
+    parser.add_argument("--days", type=int, default=30, help="sealed days behind the last hour")
+    parser.add_argument("--share", type=float, default=1.0, help="of the generators' typical load")
+    parser.add_argument("--runs", type=int, default=100, help="measured runs of each view")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of the runs")
+    parser.add_argument("--engines", nargs="+", choices=("server", "chdb"), default=["server", "chdb"])
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file for the figures, JSON")
+    given = parser.parse_args(arguments)
+    configure_logging()
+    begin = last_hour(datetime.now(UTC))
+    found: dict[str, dict[str, Speed]] = {}
+    for name in given.engines:
+        with server() if name == "server" else embedded() as engine:
+            start = perf_counter()
+            written = fill(engine.run, given.days, begin, given.share)
+            log.info("%s: %s rows in %.0f s", name, f"{written:,}", perf_counter() - start)
+            found[name] = measure(engine, questions(begin, name == "server"), given.runs, given.seed)
+        print(table(name, found[name]))
+    results = {
+        "machine": str(report.machine()),
+        "command": f"python -m benchmarks.views --days {given.days} --share {given.share} --runs {given.runs}",
+        "views": {
+            name: {view: asdict(speed) for view, speed in views.items()} for name, views in found.items()
+        },
+    }
+    given.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    slow = [
+        f"{name} {view}" for name, views in found.items() for view, s in views.items() if s.p99 > TARGET_MS
+    ]
+    print(f"above {TARGET_MS:.0f} ms: {', '.join(slow) or 'none'}")
+    return 1 if slow else 0
+
+
+def table(engine: str, views: dict[str, Speed]) -> str:
+    """Return the aligned table of one engine, the slowest first."""
+    ordered = sorted(views.items(), key=lambda item: -item[1].p99)
+    lines = [f"{engine:<22} {'p50 ms':>8} {'p99 ms':>8} {'rows':>8}"]
+    return "\n".join(lines + [f"{view:<22} {s.p50:>8.1f} {s.p99:>8.1f} {s.rows:>8,}" for view, s in ordered])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

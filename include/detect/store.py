@@ -1,0 +1,141 @@
+"""The tables of the detectors: alerts, which certificates they have judged, and what the streaming job's did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from clickhouse_driver import Client
+
+from include.detect.judge import Fired
+from include.detect.load import Detector
+from include.detect.windows import text
+from include.reconcile.types import as_utc, epoch
+from include.warehouse.sql import read_sql
+
+PROVISIONAL, CONFIRMED, RETRACTED, RAISED = "provisional", "confirmed", "retracted", "raised"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alert in its newest state; start and end in epoch seconds, judged_ms 0 while provisional."""
+
+    detector: str
+    stream: str
+    start: int
+    end: int
+    subject: str
+    severity: str
+    state: str
+    evidence: str
+    fired_ms: int
+    judged_ms: int = 0
+
+
+def is_prepared(client: Client) -> bool:
+    """Say whether the tables are there; before prepare_platform nothing can be judged."""
+    return bool(client.execute("EXISTS TABLE alerts")[0][0])
+
+
+def new_alert(detector: Detector, fired: Fired, state: str, now_ms: int, judged_ms: int = 0) -> Alert:
+    """Return the alert of a window that fired for the first time."""
+    header = detector.header
+    return Alert(
+        detector.name,
+        header.stream,
+        fired.start,
+        fired.start + header.window_seconds,
+        fired.subject,
+        header.severity,
+        state,
+        fired.evidence,
+        now_ms,
+        judged_ms,
+    )
+
+
+def write_alerts(client: Client, alerts: Iterable[Alert]) -> int:
+    """Insert alerts in one statement; return how many."""
+    rows = [
+        (
+            *(a.detector, a.stream, _moment(a.start), _moment(a.end), a.subject, a.severity, a.state),
+            *(a.evidence, a.fired_ms, a.judged_ms),
+        )
+        for a in alerts
+    ]
+    if rows:
+        client.execute(
+            "INSERT INTO alerts (detector, stream, window_start, window_end, subject, severity, state, evidence, "
+            "fired_ms, judged_ms) VALUES",
+            rows,
+        )
+    return len(rows)
+
+
+def read_alerts(client: Client, detector: str, stream: str, first: int, end: int) -> list[Alert]:
+    """Return the alerts of windows that begin in [first, end), each in its newest state."""
+    named = {"detector": detector, "stream": stream, "from": text(first), "to": text(end)}
+    return _alerts(client.execute(read_sql("detect/alerts.sql"), named))
+
+
+def critical_alerts(client: Client, since_ms: int) -> list[Alert]:
+    """Return the critical alerts that were first found, or judged, since a moment; retracted ones too."""
+    return _alerts(client.execute(read_sql("detect/critical.sql"), {"since_ms": since_ms}))
+
+
+def write_check(
+    client: Client,
+    detector: Detector,
+    windows: int,
+    alerts: int,
+    failures: int,
+    slowest_seconds: float,
+    error: str,
+) -> None:
+    """Append what a detector did since its last row."""
+    now = datetime.now(UTC)
+    client.execute(
+        "INSERT INTO detector_checks (detector, stream, at, day, windows, alerts, failures, slowest_seconds, error) "
+        "VALUES",
+        [
+            (
+                *(detector.name, detector.header.stream, int(now.timestamp() * 1000), now.date()),
+                *(windows, alerts, failures, slowest_seconds, error[:2000]),
+            )
+        ],
+    )
+
+
+def read_errors(client: Client, since_ms: int) -> dict[str, str]:
+    """Return the newest error of each detector whose newest check, since a moment, has one."""
+    rows = client.execute(read_sql("detect/errors.sql"), {"since_ms": since_ms})
+    return {detector: error for detector, error in rows if error}
+
+
+def now_ms() -> int:
+    """Return the clock in epoch milliseconds."""
+    return int(time.time() * 1000)
+
+
+def _alerts(rows: Iterable[tuple[object, ...]]) -> list[Alert]:
+    return [
+        Alert(
+            str(row[0]),
+            str(row[1]),
+            epoch(as_utc(row[2])),  # type: ignore[arg-type]
+            epoch(as_utc(row[3])),  # type: ignore[arg-type]
+            str(row[4]),
+            str(row[5]),
+            str(row[6]),
+            str(row[7]),
+            int(str(row[8])),
+            int(str(row[9])),
+        )
+        for row in rows
+    ]
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
