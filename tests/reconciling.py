@@ -82,7 +82,7 @@ class Stream:
         batch = batch_id(self.generation, self.batches)
         self.batches += 1
         classifier = Classifier(self.contract)
-        cells: dict[str, dict[tuple[Any, ...], list[int]]] = {cube.name: {} for cube in self.contract.cubes}
+        events: list[tuple[Event, Record]] = []
         rows = []
         for partition, records in self.sent.items():
             start = self.folded[partition]
@@ -95,14 +95,10 @@ class Stream:
                     rejected += 1
                     continue
                 accepted += 1
-                is_late = at * 1000 - outcome.time_us > self.contract.lateness_seconds * 1_000_000
-                late += is_late
+                events.append((outcome, Record(value, partition, offset, at)))
+                late += at * 1000 - outcome.time_us > self.contract.lateness_seconds * 1_000_000
                 seconds = outcome.time_us // 1_000_000
                 hours.setdefault(datetime.fromtimestamp(seconds - seconds % 3600, UTC), []).append(offset)
-                for cube in self.contract.cubes:
-                    if cube.only != "late" or is_late:
-                        record = Record(value, partition, offset, at)
-                        add_event(self.contract, cube, cells[cube.name], outcome, record)
             times = [at for _, at in records[start:]] or [0]
             listed = sorted(hours)
             rows.append(
@@ -118,15 +114,24 @@ class Stream:
                 )
             )
             self.folded[partition] = len(records)
-        for cube in self.contract.cubes:
-            found = [
-                (from_epoch(window), *stored(cube, dimensions), batch, *cell)
-                for (window, *dimensions), cell in cells[cube.name].items()
-            ]
-            if found:
-                self.client.execute(f"INSERT INTO {cube.delta_table} VALUES", found)
+        self.write_deltas(batch, events)
         insert_ledger_rows(self.client, rows)
         return batch
+
+    def write_deltas(self, batch: int, events: list[tuple[Event, Record]]) -> None:
+        """Write what a batch adds to every cube."""
+        for cube in self.contract.cubes:
+            cells: dict[tuple[Any, ...], list[int]] = {}
+            for found, record in events:
+                delay_us = record.kafka_ms * 1000 - found.time_us
+                if cube.only != "late" or delay_us > self.contract.lateness_seconds * 1_000_000:
+                    add_event(self.contract, cube, cells, found, record)
+            rows = [
+                (from_epoch(window), *stored(cube, dimensions), batch, *cell)
+                for (window, *dimensions), cell in cells.items()
+            ]
+            if rows:
+                self.client.execute(f"INSERT INTO {cube.delta_table} VALUES", rows)
 
     def reconcile(
         self,

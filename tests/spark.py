@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ def recount_session(running: SparkSession) -> SparkSession:
 
 def _start(name: str) -> SparkSession:
     jars = connector_jars(platform_settings())
+    # It tells of each connection that it closes, even after pytest has closed the stream to tell it to.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         return (

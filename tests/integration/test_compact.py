@@ -282,6 +282,9 @@ def test_a_reader_that_polls_through_compactions_sees_no_half(
             hour = HOUR - timedelta(hours=3 * number + 3)
             sealed(clickhouse, hour, batch_id(1, 1), 300 + number, 4)
             certified(clickhouse, hour, batch_id(1, 1), 300 + number)
+            # The grace, which the product waits: whoever asked before the certificate has its answer.
+            asked = reader.polls
+            eventually(lambda asked=asked: reader.polls > asked + 1, "the reader has asked again", 30)
         run(many_hours)
     assert reader.wrong == [], (
         f"{len(reader.wrong)} of {reader.polls} answers: {reader.wrong[:5]} instead of {expected}"

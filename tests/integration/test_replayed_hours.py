@@ -18,6 +18,7 @@ from include.reconcile.prove_again import EQUAL, prove_again
 from include.settings import Settings
 from include.streaming.ledger import insert_ledger_rows, read_commit_state
 from include.warehouse.contract_versions import store_version
+from tests.helpers import Record
 from tests.reconciling import HOUR, Stream, event, only
 
 MOMENT = HOUR + timedelta(minutes=10)
@@ -30,7 +31,7 @@ BALANCE = (
 
 @pytest.fixture
 def stream(clickhouse: Client, control_topic: Settings, kafka_topic: str, spark: SparkSession) -> Stream:
-    """100 events and 4 that version 1 rejects for their country, sealed; then version 2, which allows 3 of them."""
+    """100 events and 4 that are rejected for their country, sealed; then a version that allows 3 of them."""
     contract = load_contract("ad_events")
     topic = contract.topic.model_copy(update={"name": kafka_topic})
     settings = control_topic.model_copy(update={"grace_seconds": 0.0})
@@ -46,7 +47,7 @@ def stream(clickhouse: Client, control_topic: Settings, kafka_topic: str, spark:
     country = contract.fields["country"]
     allowed = country.model_copy(update={"allowed": (*(country.allowed or ()), "ES")})
     own.contract = own.contract.model_copy(
-        update={"version": 2, "fields": {**contract.fields, "country": allowed}}
+        update={"version": contract.version + 1, "fields": {**contract.fields, "country": allowed}}
     )
     store_version(clickhouse, own.contract)
     own.start()
@@ -64,29 +65,13 @@ def fold_with(stream: Stream, letters: Sequence[tuple[int, int]]) -> None:
     """Fold a batch of the next hour that replays dead letters besides, as the driver does."""
     batch = more(stream)
     classifier = Classifier(stream.contract)
-    (cube,) = stream.contract.cubes
-    rows = []
+    events = []
     for partition, offset in letters:
-        outcome = classifier.classify(*stream.sent[partition][offset])
+        value, at = stream.sent[partition][offset]
+        outcome = classifier.classify(value, at)
         if isinstance(outcome, Event):
-            window = MOMENT.replace(second=0, microsecond=0)
-            rows.append(
-                (
-                    window,
-                    *(outcome.values[name] for name in cube.dimensions),
-                    batch,
-                    1,
-                    outcome.values["revenue"],
-                )
-            )
-    merged: dict[tuple[object, ...], list[int]] = {}
-    for *key, count, revenue in rows:
-        cell = merged.setdefault(tuple(key), [0, 0])
-        cell[0] += count
-        cell[1] += revenue
-    stream.client.execute(
-        f"INSERT INTO {cube.delta_table} VALUES", [(*key, *cell) for key, cell in merged.items()]
-    )
+            events.append((outcome, Record(value, partition, offset, at)))
+    stream.write_deltas(batch, events)
     state = read_commit_state(stream.client, "ad_events")
     first = next(row for row in state.rows if row.batch == batch and row.partition == 0)
     replayed = replace(
@@ -133,7 +118,7 @@ def test_a_replay_of_a_record_that_the_contract_rejects_is_a_finding(stream: Str
 
 def test_a_replay_whose_figures_were_lost_is_repaired(stream: Stream) -> None:
     fold_with(stream, LETTERS[:1])
-    (cube,) = stream.contract.cubes
+    cube = stream.contract.cubes[0]
     stream.client.execute(
         f"INSERT INTO {cube.delta_table} SELECT window_start, event_type, country, ad_format, batch, 0, 0 "
         f"FROM {cube.delta_table} WHERE country = 'ES'"

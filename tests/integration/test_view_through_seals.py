@@ -13,6 +13,7 @@ import pytest
 from clickhouse_driver import Client
 
 from include.compact.seals import compact, plan_compaction
+from include.contracts import Contract
 from include.reconcile import compare, store
 from include.reconcile.candidates import write_cells
 from include.reconcile.judging import judge_run
@@ -26,7 +27,7 @@ from include.streaming.ledger import GENERATION_BITS, batch_id, read_commit_stat
 from include.warehouse.client import connect
 from tests.helpers import Record, ad_events, encoded, folded
 
-CONTRACT = ad_events()
+CONTRACT = ad_events().model_copy(update={"cubes": ad_events().cubes[:1]})
 STREAM = CONTRACT.stream
 FIRST = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=1)
 HOURS = [FIRST + number * HOUR for number in range(5)]
@@ -132,8 +133,12 @@ def seal_all(settings: Settings, client: Client, turn: int) -> None:
         store.write_recount(
             client, plan, Recounted(len(cells), len(cells), events, events, digest, (balance,))
         )
-    assert judge_run(settings, run) == {PROVED: len(HOURS)}
-    seal_run(settings, run)
+    assert judge_run(settings, run, load) == {PROVED: len(HOURS)}
+    seal_run(settings, run, load)
+
+
+def load(_: str) -> Contract:
+    return CONTRACT
 
 
 def recounted_cells(hour: datetime, offsets: list[int]) -> list[Cell]:
