@@ -14,9 +14,9 @@ from pathlib import Path
 from clickhouse_driver import Client
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.streaming import DataStreamWriter
+from pyspark.sql.streaming import DataStreamWriter, StreamingQuery
 
-from benchmarks.workload import SQL, Totals, Workload
+from benchmarks.workload import SQL, FilledTopic, Totals
 from include.streaming.commit import ledger_rows, write_batch
 from include.streaming.control import ControlLog, claim
 from include.streaming.fold import Fold
@@ -33,7 +33,6 @@ SCHEMA = (
 OBVIOUS_COLUMNS = (
     "window_start, event_type, country, ad_format, batch, event_count, total_revenue, avg_revenue"
 )
-FOLD_TABLES = ("ad_events_delta", "dead_letters", "ledger", "takeovers")
 
 
 class IncompleteRunError(RuntimeError):
@@ -47,7 +46,7 @@ class Contender:
     tables: tuple[str, ...] = ()
     served_sql: str | None = None
 
-    def __init__(self, spark: SparkSession, workload: Workload, max_offsets: int) -> None:
+    def __init__(self, spark: SparkSession, workload: FilledTopic, max_offsets: int) -> None:
         self.workload = workload
         self.client: Client = connect(workload.settings)
         self.offsets = Offsets(workload.settings, workload.topic)
@@ -65,19 +64,40 @@ class Contender:
             self.client.execute(f"TRUNCATE TABLE {table}")
         shutil.rmtree(self.checkpoint, ignore_errors=True)
         self.prepare()
+        writers = {
+            name: writer.option("checkpointLocation", (self.checkpoint / name).as_uri()).trigger(
+                availableNow=True
+            )
+            for name, writer in self.writers().items()
+        }
+        queries: dict[str, StreamingQuery] = {}
+        clock = time.perf_counter()
+        try:
+            for name, writer in writers.items():
+                queries[name] = writer.start()
+            for query in queries.values():
+                query.awaitTermination()
+            seconds = time.perf_counter() - clock
+        finally:
+            for query in queries.values():
+                query.stop()
+        for name, query in queries.items():
+            read = sum(progress["numInputRows"] for progress in query.recentProgress)
+            if read != self.workload.events:
+                who = f"{self.name} {name}".rstrip()
+                raise IncompleteRunError(f"{who} read {read:,} records of {self.workload.events:,}")
+        return seconds
+
+    def records(self) -> DataFrame:
+        """Return Spark's Kafka source over the whole topic."""
         options = source_options(
             self.workload.settings, self.workload.contract, self.starts, self._max_offsets
         )
-        writer = self.write(self._spark.readStream.format("kafka").options(**options).load())
-        writer = writer.option("checkpointLocation", self.checkpoint.as_uri()).trigger(availableNow=True)
-        clock = time.perf_counter()
-        query = writer.start()
-        query.awaitTermination()
-        seconds = time.perf_counter() - clock
-        read = sum(progress["numInputRows"] for progress in query.recentProgress)
-        if read != self.workload.events:
-            raise IncompleteRunError(f"{self.name} read {read:,} records of {self.workload.events:,}")
-        return seconds
+        return self._spark.readStream.format("kafka").options(**options).load()
+
+    def writers(self) -> dict[str, DataStreamWriter]:
+        """Return the queries that run side by side, by name; one without a name keeps its checkpoint in `checkpoint`."""
+        return {"": self.write(self.records())}
 
     def close(self) -> None:
         """End the connections."""
@@ -105,11 +125,12 @@ class FoldContender(Contender):
     """The product: fold, merge, fence check, deltas, dead letters, ledger, as include/streaming/driver.py does."""
 
     name = "fold"
-    tables = FOLD_TABLES
     served_sql = "fold_served.sql"
 
-    def __init__(self, spark: SparkSession, workload: Workload, max_offsets: int) -> None:
+    def __init__(self, spark: SparkSession, workload: FilledTopic, max_offsets: int) -> None:
         super().__init__(spark, workload, max_offsets)
+        deltas = (cube.delta_table for cube in workload.contract.cubes)
+        self.tables = (*deltas, "dead_letters", "ledger", "takeovers")
         self.control = ControlLog(workload.settings)
 
     def close(self) -> None:
@@ -182,6 +203,6 @@ class SourceContender(Contender):
         return records.select("value").writeStream.format("noop")
 
 
-CONTENDERS: dict[str, Callable[[SparkSession, Workload, int], Contender]] = {
+CONTENDERS: dict[str, Callable[[SparkSession, FilledTopic, int], Contender]] = {
     kind.name: kind for kind in (FoldContender, ObviousContender, SourceContender)
 }

@@ -11,7 +11,7 @@ import json
 import logging
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def start_spark(settings: Settings, master: str, jars: str) -> SparkSession:
+def start_spark(settings: Settings, master: str, jars: str, memory: str = "2g") -> SparkSession:
     """Start Spark with the streaming job's configuration; what only the obvious job heeds is tuned for it.
 
     Two shuffle partitions fit two cores, and without the closing empty batch it does no idle work.
@@ -71,7 +71,7 @@ def start_spark(settings: Settings, master: str, jars: str) -> SparkSession:
     builder = SparkSession.builder.master(master).appName("benchmark-throughput")
     for name, value in stream_conf(settings).items():
         builder = builder.config(name, value)
-    builder = builder.config("spark.jars", jars).config("spark.driver.memory", "2g")
+    builder = builder.config("spark.jars", jars).config("spark.driver.memory", memory)
     builder = builder.config("spark.sql.shuffle.partitions", "2").config(
         "spark.ui.showConsoleProgress", "false"
     )
@@ -98,19 +98,24 @@ def check(name: str, served: Totals | None, truth: Totals) -> None:
 
 
 def measure(
-    contenders: Sequence[Contender], workload: Workload, rounds: int, seed: int
+    contenders: Sequence[Contender],
+    events: int,
+    rounds: int,
+    seed: int,
+    check_run: Callable[[Contender], None],
 ) -> dict[str, list[float]]:
-    """Return the seconds of each contender's rounds, after one unmeasured run of each."""
+    """Return the seconds of each contender's rounds, after one unmeasured run of each.
+
+    `check_run` is called after each run and raises when the contender did not do its work.
+    """
     order = random.Random(seed)
     seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for number in range(rounds + 1):
         for contender in order.sample(contenders, len(contenders)):
             taken = contender.run()
-            check(contender.name, contender.served(), workload.truth)
+            check_run(contender)
             label = f"round {number}" if number else "warm-up"
-            log.info(
-                "%-9s %-8s %7.2f s %10.0f events/s", label, contender.name, taken, workload.events / taken
-            )
+            log.info("%-9s %-8s %7.2f s %10.0f events/s", label, contender.name, taken, events / taken)
             if number:
                 seconds[contender.name].append(round(taken, 3))
     return seconds
@@ -129,7 +134,14 @@ def run(settings: Settings, given: argparse.Namespace) -> tuple[Workload, dict[s
         spark = start_spark(settings, given.master, jars)
         contenders = [CONTENDERS[name](spark, workload, given.max_offsets) for name in given.contenders]
         try:
-            return workload, measure(contenders, workload, given.rounds, given.seed)
+            seconds = measure(
+                contenders,
+                workload.events,
+                given.rounds,
+                given.seed,
+                lambda contender: check(contender.name, contender.served(), workload.truth),
+            )
+            return workload, seconds
         finally:
             for contender in contenders:
                 contender.close()

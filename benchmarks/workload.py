@@ -19,10 +19,10 @@ import numpy as np
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from include.contracts import Contract, load_contract
+from include.contracts import Contract, load_contracts
 from include.settings import Settings
 from include.topics.admin import REQUEST_SECONDS, connect_admin
-from include.traffic import Traffic, generator_for
+from include.traffic import Keyed, Traffic, generator_for
 from include.traffic.plan import TrafficPlan
 from include.traffic.schedule import Schedule, draw_schedule
 from include.traffic.send import Chunk, Sender
@@ -40,40 +40,61 @@ Totals = dict[Key, tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class Workload:
-    """A filled topic. `truth` maps (window start as epoch seconds, event type, country, format) to
-    (events, micro-dollars); `value_bytes` is the mean size of a value, uncompressed.
-    """
+class FilledTopic:
+    """A topic with `events` records; `value_bytes` is the mean size of a value, uncompressed."""
 
     settings: Settings
     contract: Contract
     events: int
     value_bytes: float
-    truth: Totals
 
     @property
     def topic(self) -> str:
         return self.contract.topic.name
 
 
+@dataclass(frozen=True)
+class Workload(FilledTopic):
+    """Advertising events. `truth` maps (window start as epoch seconds, event type, country, format) to
+    (events, micro-dollars).
+    """
+
+    truth: Totals
+
+
 @contextmanager
 def filled_topic(
     platform: Settings, events: int, seed: int, rate: float = RATE, start: datetime | None = None
 ) -> Iterator[Workload]:
-    """Make a topic (lz4, 4 partitions) and a database, send `events`; remove everything at the end.
-
-    `rate` is in events a second of event time; without a `start` they end a minute ago.
+    """Fill a topic of advertising events, beside a database with the obvious job's table; see `own_place`, `fill`.
 
     Raises:
         BrokerUnreachableError: no broker answers.
         DeliveryError: some records were not acknowledged.
         clickhouse_driver.errors.Error: ClickHouse cannot be reached.
     """
+    with own_place(platform, STREAM) as (settings, contract):
+        client = connect(settings)
+        client.execute((SQL / "obvious.sql").read_text(encoding="utf-8"))
+        client.disconnect()
+        filled, traffic = fill(settings, contract, events, seed, rate, start)
+        yield Workload(settings, contract, events, filled.value_bytes, truth_of(traffic))
+
+
+@contextmanager
+def own_place(platform: Settings, stream: str) -> Iterator[tuple[Settings, Contract]]:
+    """Make a topic (lz4, 4 partitions) of the stream, a control topic, a prepared database and a scratch folder.
+
+    Everything is removed at the end. Yields the settings and the contract that lead there.
+
+    Raises:
+        BrokerUnreachableError: no broker answers.
+        clickhouse_driver.errors.Error: ClickHouse cannot be reached.
+    """
     token = uuid.uuid4().hex[:10]
-    contract = load_contract(STREAM)
-    contract = contract.model_copy(
-        update={"topic": contract.topic.model_copy(update={"name": f"bench-{token}"})}
-    )
+    contracts = {contract.stream: contract for contract in load_contracts()}
+    topic = contracts[stream].topic.model_copy(update={"name": f"bench-{token}"})
+    contract = contracts[stream] = contracts[stream].model_copy(update={"topic": topic})
     admin = connect_admin(platform)
     with ExitStack() as undo:
         scratch = undo.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))
@@ -85,16 +106,15 @@ def filled_topic(
             }
         )
         topics = [
-            NewTopic(contract.topic.name, PARTITIONS, 1, config={"compression.type": "lz4"}),
+            NewTopic(topic.name, PARTITIONS, 1, config={"compression.type": "lz4"}),
             NewTopic(settings.control_topic, 1, 1),
         ]
         for name, created in admin.create_topics(topics, operation_timeout=REQUEST_SECONDS).items():
             created.result()
             undo.callback(_delete_topic, admin, name)
         undo.callback(_drop_database, settings)
-        _prepare(settings, contract)
-        value_bytes, truth = _fill(settings, contract.topic.name, events, seed, rate, start)
-        yield Workload(settings, contract, events, value_bytes, truth)
+        prepare_warehouse(settings, list(contracts.values()))
+        yield settings, contract
 
 
 def _delete_topic(admin: AdminClient, name: str) -> None:
@@ -107,33 +127,35 @@ def _drop_database(settings: Settings) -> None:
     client.disconnect()
 
 
-def _prepare(settings: Settings, contract: Contract) -> None:
-    prepare_warehouse(settings, [contract])
-    client = connect(settings)
-    client.execute((SQL / "obvious.sql").read_text(encoding="utf-8"))
-    client.disconnect()
+def fill(
+    settings: Settings, contract: Contract, events: int, seed: int, rate: float, start: datetime | None = None
+) -> tuple[FilledTopic, Traffic]:
+    """Send `events` plain events, `rate` a second of event time; without a `start` they end a minute ago.
 
-
-def _fill(
-    settings: Settings, topic: str, events: int, seed: int, rate: float, start: datetime | None
-) -> tuple[float, Totals]:
+    Raises:
+        DeliveryError: some records were not acknowledged.
+    """
     duration = timedelta(seconds=events / rate)
     start = start or datetime.now(UTC) - duration - timedelta(minutes=1)
-    plan = TrafficPlan(rate=rate, duration=duration.total_seconds(), start=start, seed=seed)
+    plan = TrafficPlan(
+        stream=contract.stream, rate=rate, duration=duration.total_seconds(), start=start, seed=seed
+    )
     schedule = draw_schedule(plan, round(start.timestamp() * 1e6), PARTITIONS)
     schedule = replace(schedule, partition=np.arange(plan.events) % PARTITIONS)
-    traffic = generator_for(STREAM).draw(schedule, 0, seed)
+    traffic = generator_for(contract.stream).draw(schedule, 0, seed)
     sizes: list[int] = []
-    Sender(settings.kafka_bootstrap_servers, topic).send(_chunks(schedule, traffic, plan.events, sizes))
-    return sum(sizes) / plan.events, truth_of(traffic)
+    chunks = _chunks(schedule, traffic, plan.events, sizes)
+    Sender(settings.kafka_bootstrap_servers, contract.topic.name).send(chunks)
+    return FilledTopic(settings, contract, plan.events, sum(sizes) / plan.events), traffic
 
 
 def _chunks(schedule: Schedule, traffic: Traffic, events: int, sizes: list[int]) -> Iterator[Chunk]:
     for first in range(0, events, CHUNK):
         part = slice(first, min(first + CHUNK, events))
         values = traffic.values(part.start, part.stop)
+        keys = traffic.keys(part.start, part.stop) if isinstance(traffic, Keyed) else None
         sizes.append(sum(map(len, values)))
-        yield Chunk(values, schedule.partition[part].tolist(), schedule.kafka_ms[part].tolist())
+        yield Chunk(values, schedule.partition[part].tolist(), schedule.kafka_ms[part].tolist(), keys=keys)
 
 
 def truth_of(traffic: Traffic) -> Totals:

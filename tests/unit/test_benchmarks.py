@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from benchmarks.asking import APPROXIMATE, EXACT, LINE, Answer, Refusal, other_questions, view_text
 from benchmarks.recount import readme_line as recount_line
 from benchmarks.report import Machine, machine, ratio, readme_line, table, timing
+from benchmarks.stream_contenders import ALONE
+from benchmarks.stream_report import answers_table
 from benchmarks.throughput import UnequalTotalsError, check
+from benchmarks.view_counts import VIEWS, Counts, UnequalCountsError, check_counts, counts_of
 from benchmarks.workload import Totals, truth_of
+from include.contracts import load_contract
 from include.traffic import generator_for
 from include.traffic.latency import Latency, NothingSeenError, match
+from include.traffic.logs import Logs
 from include.traffic.plan import TrafficPlan
 from include.traffic.schedule import draw_schedule
+from include.traffic.user_events import UserEvents
+from include.traffic.view_truth import seen, view_rows
 
 TRUTH: Totals = {(60, "click", "US", "banner"): (3, 90_000), (120, "click", "US", "banner"): (1, 40_000)}
 
@@ -96,3 +106,60 @@ def test_the_recount_is_held_against_both_of_its_peers() -> None:
     assert table(timings, "recount", ["obvious", "bounded"]).splitlines()[-1] == (
         "recount against bounded: 1.50x by median, 1.50x fastest against fastest"
     )
+
+
+@pytest.mark.parametrize(
+    ("stream", "incident"), [("user_events", "wild_user"), ("user_events", "offline_phone"), ("logs", "ddos")]
+)
+def test_counts_of_every_view_equal_the_truth_of_its_rows(stream: str, incident: str) -> None:
+    start = datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC)
+    plan = TrafficPlan(stream=stream, rate=5, duration=1300, start=start, incident=incident)
+    traffic = generator_for(stream).draw(draw_schedule(plan, int(start.timestamp() * 1e6), 4), 0, 1)
+    events = cast(Logs | UserEvents, traffic).accepted()
+    lateness = load_contract(stream).lateness_seconds
+    for view in VIEWS[stream]:
+        expected: Counts = {}
+        for row in view_rows(view.name, seen(stream, events)):
+            window = int(row["window_start"].timestamp())
+            rows, total = expected.get(window, (0, 0))
+            expected[window] = rows + 1, total + row[view.count]
+        assert counts_of(view, events, lateness) == expected, view.name
+    filled = {view.name for view in VIEWS[stream] if counts_of(view, events, lateness)}
+    empty = {view.name for view in VIEWS[stream]} - filled
+    assert empty == {"wild_user": {"late_events"}, "offline_phone": {"busy_users"}, "ddos": set()}[incident]
+
+
+def test_a_view_that_lacks_one_event_fails_the_run_by_name() -> None:
+    sent: dict[str, Counts] = {"sla": {60: (9, 100), 120: (9, 90)}, "error_rates": {60: (9, 120)}}
+    check_counts("obvious", {"sla": dict(sent["sla"])}, sent)
+    with pytest.raises(
+        UnequalCountsError, match=r"obvious: sla: 1 of 2 .* 120: .*sent \(9, 90\), served \(9, 89\)"
+    ):
+        check_counts("obvious", {"sla": {60: (9, 100), 120: (9, 89)}}, sent)
+
+
+@pytest.mark.parametrize("stream", list(VIEWS))
+def test_every_view_has_its_obvious_query(stream: str) -> None:
+    for view in VIEWS[stream]:
+        exact, approximate = view_text(view, EXACT), view_text(view, APPROXIMATE)
+        assert f" AS {view.count}" in exact
+        assert ("approx_count_distinct(" in approximate) == ("count(DISTINCT " in exact)
+    assert ALONE[stream] in {view.name for view in VIEWS[stream]}
+    assert other_questions(stream)
+
+
+def test_the_obvious_pattern_takes_both_kinds_of_line() -> None:
+    common = '10.0.3.7 - user_017 [16/Dec/2025:02:04:08 +0000] "GET /checkout/cart HTTP/1.1" 502 512'
+    for line in (common, common + ' "-" "curl/8.5"'):
+        found = re.match(LINE, line)
+        assert found is not None
+        assert found.groups() == ("10.0.3.7", "user_017", "16/Dec/2025:02:04:08 +0000", "checkout", "502")
+    assert re.match(LINE, common.replace("/checkout/cart", "/")).group(4) == ""  # type: ignore[union-attr]
+
+
+def test_what_spark_refuses_is_named_with_its_error_class() -> None:
+    answers = [Answer("sla", "", None), Answer("a view", "", Refusal("SOME_CLASS", "[SOME_CLASS] not so"))]
+    said = answers_table("logs", answers).splitlines()
+    assert said[1].split() == ["sla", "runs"]
+    assert said[2].split() == ["a", "view", "refused", "SOME_CLASS"]
+    assert said[3].strip() == "[SOME_CLASS] not so"
