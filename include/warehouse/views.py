@@ -23,7 +23,10 @@ class UnknownCubeError(ViewError):
 
 @dataclass(frozen=True)
 class ServedCube:
-    """A cube as the views read it: `count` counts its events, `longest` is the largest delay in microseconds."""
+    """A cube as the views read it: `count` counts its events, `longest` is the largest delay in microseconds.
+
+    Panes of what arrives at a moment begin at most `oldest` seconds before it and `ahead` seconds after it.
+    """
 
     name: str
     stream: str
@@ -31,6 +34,8 @@ class ServedCube:
     arrival_seconds: int | None
     count: str
     longest: str | None
+    oldest: int
+    ahead: int
 
     def shifts(self, width: int, slide: int, filtered: bool) -> list[int]:
         """Return how many seconds before its pane's own slide each window begins that may hold the pane.
@@ -89,9 +94,7 @@ class Cubes:
 
 def served_cubes(contracts: Sequence[Contract]) -> Cubes:
     """Return the cubes of some contracts as the views read them."""
-    return Cubes(
-        {cube.name: _served(contract.stream, cube) for contract in contracts for cube in contract.cubes}
-    )
+    return Cubes({cube.name: _served(contract, cube) for contract in contracts for cube in contract.cubes})
 
 
 def view_names() -> list[str]:
@@ -110,10 +113,17 @@ def view_sql(view: str, contracts: Sequence[Contract]) -> str:
     return read_sql(f"views/{view}.sql.j2", filtered=False, cubes=served_cubes(contracts))
 
 
-def _served(stream: str, cube: Cube) -> ServedCube:
+def _served(contract: Contract, cube: Cube) -> ServedCube:
     count = next(m.name for m in cube.measures if m.kind == "count" and m.field is None and m.where is None)
     longest = [m.name for m in cube.measures if m.kind == "max" and m.field == "delay_us"]
     by_delay = {"arrived", "delay_ms"} <= set(cube.dimensions) and len(longest) == 1
     return ServedCube(
-        cube.name, stream, cube.pane_seconds, cube.arrival_seconds, count, longest[0] if by_delay else None
+        name=cube.name,
+        stream=contract.stream,
+        pane_seconds=cube.pane_seconds,
+        arrival_seconds=cube.arrival_seconds,
+        count=count,
+        longest=longest[0] if by_delay else None,
+        oldest=contract.maximum_age_hours * 3600 + cube.pane_seconds,
+        ahead=contract.skew_seconds,
     )
