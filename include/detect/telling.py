@@ -142,7 +142,7 @@ def _incident(run: Run, key: str) -> Incident:
         stream=stream,
         severity=newest.severity,
         title=f"{detector}: {subject} in {stream} since {since} UTC",
-        message=f"{len(windows)} windows fired, the newest at "
+        message=f"{len(windows)} {'window' if len(windows) == 1 else 'windows'} fired, the newest at "
         f"{datetime.fromtimestamp(newest.start, UTC):%Y-%m-%d %H:%M:%S} UTC is {newest.state}: {newest.evidence}. "
         f"Evidence: view alerts_current by detector, stream and subject. A provisional alert is judged again when "
         f"its hours are sealed.",
