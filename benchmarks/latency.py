@@ -7,16 +7,14 @@ traffic to the stream's own topic, with its account, as generate_traffic does.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 from clickhouse_driver.errors import NetworkError
 
-from benchmarks.report import machine
+from benchmarks import report
 from include.logs import configure_logging
 from include.settings import Settings, get_settings
 from include.spark.heartbeats import last_heartbeat
@@ -106,13 +104,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (NetworkError, StreamNotRunningError, NotCaughtUpError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    where, date = machine(), datetime.now(UTC).date().isoformat()
     command = (
         f"python -m benchmarks.latency --seconds {given.seconds:g} --rate {given.rate:g} --seed {given.seed}"
     )
-    result = {"command": command, "date": date, "machine": asdict(where), **asdict(latency)}
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    given.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    date, where = report.record(given.results, command, asdict(latency))
     print(f"events {latency.count:,}   p50 {latency.p50:.2f} s   p99 {latency.p99:.2f} s")
     print("\nFor benchmarks/README.md:")
     print(

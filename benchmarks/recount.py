@@ -8,7 +8,6 @@ sender's tally of the hour.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 import sys
@@ -146,11 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     timings = {name: report.timing(taken, given.events) for name, taken in seconds.items()}
-    date, where, share = datetime.now(UTC).date().isoformat(), report.machine(), offsets / workload.events
-    result: dict[str, Any] = {
-        "command": command,
-        "date": date,
-        "machine": asdict(where),
+    share = offsets / workload.events
+    figures: dict[str, Any] = {
         "spark": pyspark.__version__,
         "events_of_the_hour": given.events,
         "offsets_of_the_topic": workload.events,
@@ -160,9 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     for peer in PEERS:
         found = report.ratio(timings, Recount.name, peer)
-        result[f"recount_against_{peer}"] = None if found is None else asdict(found)
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    given.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        figures[f"recount_against_{peer}"] = None if found is None else asdict(found)
+    date, where = report.record(given.results, command, figures)
     print(report.table(timings, Recount.name, PEERS))
     print(f"the recount read {offsets:,} of {workload.events:,} offsets: {share:.1%}")
     print("\nFor benchmarks/README.md:\n" + readme_line(date, command, timings, share, where))

@@ -9,18 +9,15 @@ of all that is served with all that was sent: a figure of a stream that differs 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+from benchmarks import report
 from benchmarks.latency import StreamNotRunningError, require_running
-from benchmarks.report import machine
 from include.contracts import load_contract
 from include.demo.truth import compare_with_truth
 from include.local.damage import RESTART_SECONDS, Damage, last
@@ -122,13 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (StreamNotRunningError, NotCaughtUpError, UnequalError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    where, date = machine(), datetime.now(UTC).date().isoformat()
     command = (
         f"python -m benchmarks.recovery --rounds {given.rounds} --rate {given.rate:g} --seed {given.seed}"
     )
-    result = {"command": command, "date": date, "machine": asdict(where), "seconds": seconds}
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    given.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    date, where = report.record(given.results, command, {"seconds": seconds})
     table = figures(seconds)
     print("\n".join(f"{part:<10} {text}" for part, text in table.items()))
     print("\nFor benchmarks/README.md:")

@@ -1,13 +1,15 @@
-"""From seconds to figures: medians, ratios, the table on the screen, the JSON and the README's line.
+"""From seconds to figures: medians, ratios, the table on the screen, the results file and the README's line.
 
-Pure but for `machine`. Names no host and no path.
+Pure but for `machine` and `record`. Names no host and no path.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -100,6 +102,15 @@ def readme_line(date: str, where: Machine, command: str, timings: Mapping[str, T
     ]
     ratios = ["-", "-"] if found is None else [f"{found.of_medians:.2f}x", f"{found.of_fastest:.2f}x"]
     return "| " + " | ".join([date, str(where), f"`{command}`", *figures, *ratios]) + " |"
+
+
+def record(results: Path, command: str, figures: Mapping[str, Any]) -> tuple[str, Machine]:
+    """Write the results file: command, date, machine and figures; return date and machine for the README's line."""
+    date, where = datetime.now(UTC).date().isoformat(), machine()
+    found = {"command": command, "date": date, "machine": asdict(where), **figures}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return date, where
 
 
 def machine(proc: Path = Path("/proc")) -> Machine:

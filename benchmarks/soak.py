@@ -8,7 +8,6 @@ executor was started again, or when what is served differs from what was sent.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -19,9 +18,9 @@ from pathlib import Path
 import psutil
 from clickhouse_driver import Client
 
+from benchmarks import report
 from benchmarks.flatness import Flatness, flatness, percentile
 from benchmarks.latency import StreamNotRunningError, require_running
-from benchmarks.report import machine
 from include.contracts import load_contract
 from include.demo.truth import compare_with_truth
 from include.local.damage import Damage, last
@@ -162,20 +161,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     memory = {name: flatness(points) for name, points in samples.memory.items()}
     p50, p99 = percentile(samples.freshness, 0.5), percentile(samples.freshness, 0.99)
-    where, date = machine(), datetime.now(UTC).date().isoformat()
     command = f"python -m benchmarks.soak --seconds {given.seconds:g} --rate {given.rate:g}"
-    result = {
-        "command": command,
-        "date": date,
-        "machine": asdict(where),
+    found = {
         "sent": sent,
         "memory_mib": {name: asdict(flat) for name, flat in memory.items()},
         "freshness_seconds": {"p50": round(p50, 2), "p99": round(p99, 2)},
         "batch_offsets": {"p50": percentile(sizes, 0.5), "most": max(sizes)},
         "most_parts": samples.most_parts,
     }
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    given.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    date, where = report.record(given.results, command, found)
     print(
         f"{sent:,} records sent, {len(sizes):,} batches of {percentile(sizes, 0.5):,} offsets, at most {max(sizes):,}"
     )

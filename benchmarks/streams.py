@@ -8,11 +8,9 @@ Makes its own topics and databases and removes them.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -134,17 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (*EXPECTED, UnequalCountsError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
-    date, where = datetime.now(UTC).date().isoformat(), report.machine()
-    result = {
-        "command": command,
-        "date": date,
-        "machine": {"cores": where.cores, "cpu": where.cpu, "memory_gib": where.memory_gib},
+    figures = {
         "spark": pyspark.__version__,
         "events": given.events,
         "streams": {stream: as_json(outcome, given.events) for stream, outcome in outcomes.items()},
     }
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    given.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    date, where = report.record(given.results, command, figures)
     lines = []
     for stream, outcome in outcomes.items():
         timings = {name: report.timing(taken, given.events) for name, taken in outcome.seconds.items()}

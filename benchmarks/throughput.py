@@ -7,12 +7,10 @@ figures in ClickHouse must equal the sender's tally. Makes its own topics and da
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyspark
@@ -165,19 +163,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     timings = {name: report.timing(taken, given.events) for name, taken in seconds.items()}
-    date, where = datetime.now(UTC).date().isoformat(), report.machine()
-    result = {
-        "command": command,
-        "date": date,
-        "machine": {"cores": where.cores, "cpu": where.cpu, "memory_gib": where.memory_gib},
+    figures = {
         "spark": pyspark.__version__,
         "events": given.events,
         "value_bytes": round(workload.value_bytes, 1),
         "windows_and_dimensions": len(workload.truth),
         **report.as_json(timings),
     }
-    given.results.parent.mkdir(parents=True, exist_ok=True)
-    given.results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    date, where = report.record(given.results, command, figures)
     print(report.table(timings))
     print("\nFor benchmarks/README.md:\n" + report.readme_line(date, where, command, timings))
     return 0

@@ -8,7 +8,6 @@ A question without rows ends the run: its speed would say nothing.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import random
 import sys
@@ -149,14 +148,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.info("%s: %s rows in %.0f s", name, f"{written:,}", perf_counter() - start)
             found[name] = measure(engine, questions(begin, name == "server"), given.runs, given.seed)
         print(table(name, found[name]))
-    results = {
-        "machine": str(report.machine()),
-        "command": f"python -m benchmarks.views --days {given.days} --share {given.share} --runs {given.runs}",
-        "views": {
-            name: {view: asdict(speed) for view, speed in views.items()} for name, views in found.items()
-        },
-    }
-    given.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    command = f"python -m benchmarks.views --days {given.days} --share {given.share} --runs {given.runs}"
+    speeds = {name: {view: asdict(speed) for view, speed in views.items()} for name, views in found.items()}
+    report.record(given.results, command, {"views": speeds})
     slow = [
         f"{name} {view}" for name, views in found.items() for view, s in views.items() if s.p99 > TARGET_MS
     ]

@@ -55,9 +55,6 @@ def line_pattern(formats: Sequence[str]) -> str:
     return rf"^{_COMMON}{tail}(?:\r?\n)?$"
 
 
-LINE_PATTERN = line_pattern((NGINX_COMBINED, APACHE_COMMON))
-
-
 @lru_cache(maxsize=8)
 def _compiled(formats: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(line_pattern(formats))

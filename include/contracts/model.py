@@ -204,10 +204,15 @@ class Cube(_Part):
     measures: tuple[Measure, ...] = Field(min_length=1)
 
     @property
+    def plain_count(self) -> str | None:
+        """Name of the measure that counts every event that the cube takes once, if there is one."""
+        plain = (m.name for m in self.measures if m.kind == "count" and m.field is None and m.where is None)
+        return next(plain, None)
+
+    @property
     def counts_events(self) -> str | None:
         """Name of the measure that counts every event of the stream once, if there is one."""
-        plain = (m.name for m in self.measures if m.kind == "count" and m.field is None and m.where is None)
-        return None if self.only else next(plain, None)
+        return None if self.only else self.plain_count
 
     @property
     def dimension_types(self) -> dict[str, str]:

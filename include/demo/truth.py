@@ -40,12 +40,13 @@ def read_truth(client: Client, contract: Contract) -> dict[Cell, Figures]:
     values = {"stream": contract.stream}
     certified = {row[0]: row[6] for row in client.execute(read_sql("report/certificates.sql"), values)}
     kinds = {cube.name: {m.name: m.kind for m in cube.measures} for cube in contract.cubes}
-    counts = {cube.name: _count_of(cube) for cube in contract.cubes}
+    counts = {cube.name: cube.plain_count for cube in contract.cubes}
     truth: dict[Cell, Figures] = {}
     for cube, window, dimensions, once, came, started in client.execute(read_sql("report/truth.sql"), values):
         sealed = certified.get(window.replace(minute=0, second=0))
         figures = json.loads(once if sealed is not None and started < sealed else came)
-        if figures[counts[cube]]:
+        count = counts[cube]  # a cell without events is not served
+        if count is None or figures[count]:
             _merge(truth.setdefault((cube, window, dimensions), {}), figures, kinds[cube])
     return truth
 
@@ -91,8 +92,3 @@ def _merge(cell: Figures, figures: Figures, kinds: Mapping[str, str]) -> None:
     for measure, figure in figures.items():
         had = cell.get(measure)
         cell[measure] = figure if had is None else MERGES.get(kinds[measure], int.__add__)(had, figure)
-
-
-def _count_of(cube: Cube) -> str:
-    """Return the measure by which a cell without events is told: such a cell is not served."""
-    return next(m.name for m in cube.measures if m.kind == "count" and m.field is None and m.where is None)

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from include.detect.load import GROWING, Detector
-from include.detect.windows import is_closed, joined, starts, touched
+from include.detect.windows import is_closed, starts, statements, touched
 
 MOST_WAITING = 10_000
 MOST_STATEMENTS = 4  # of one detector in one round
-MOST_WINDOWS = 180  # of one statement
 
 
 @dataclass
@@ -42,14 +41,8 @@ class Pending:
     def take(self, highest_us: int) -> list[tuple[int, int]]:
         """Remove the windows that can be judged, the newest first; return ranges [first, end) that cover them."""
         header = self.detector.header
-        ready = {
-            start for start in self.waiting if header.when == GROWING or is_closed(header, start, highest_us)
-        }
         # A gap that a rule looks back through is read anyhow.
-        ranges = joined(header, ready, header.reads_back_seconds)
-        most = MOST_WINDOWS * header.slide_seconds
-        cut = [(at, min(at + most, end)) for first, end in ranges for at in range(first, end, most)]
-        chosen = cut[-MOST_STATEMENTS:]
+        chosen = statements(header, self._ready(highest_us), header.reads_back_seconds)[-MOST_STATEMENTS:]
         self.waiting -= {start for first, end in chosen for start in starts(header, first, end)}
         return chosen
 

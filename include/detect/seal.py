@@ -29,8 +29,8 @@ from include.detect.store import (
     write_alerts,
     write_check,
 )
-from include.detect.windows import hours_of, joined, starts, text
-from include.reconcile.types import as_utc, epoch
+from include.detect.windows import hours_of, starts, statements, text
+from include.reconcile.types import as_utc, epoch, from_epoch
 from include.settings import Settings
 from include.streaming.waiting import passes_with_time
 from include.warehouse.client import connect
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 RECENT = timedelta(days=2)  # certificates older than this are not taken up, as after a detector was added
 UNJUDGED = timedelta(days=7)  # alerts that no seal has judged are looked at again for so long
-MOST_WINDOWS = 180  # of one statement
 MOST_FIRED = 100_000
 
 
@@ -119,13 +118,10 @@ def _judge_detector(client: Client, detector: Detector) -> list[Alert]:
     if not hours and not left:
         return []
     changed: list[Alert] = []
-    for first, end in joined(header, _complete(client, detector, sealed, hours, left)):
-        most = MOST_WINDOWS * header.slide_seconds
-        for at in range(first, end, most):
-            until = min(at + most, end)
-            fired = judge(client, detector, at, until, sealed_only=True, most=MOST_FIRED)
-            there = read_alerts(client, detector.name, header.stream, at, until)
-            changed += settle(detector, there, fired, now_ms())
+    for first, end in statements(header, _complete(client, detector, sealed, hours, left)):
+        fired = judge(client, detector, first, end, sealed_only=True, most=MOST_FIRED)
+        there = read_alerts(client, detector.name, header.stream, first, end)
+        changed += settle(detector, there, fired, now_ms())
     write_alerts(client, changed)
     _note_judged(client, detector, [(hour, *sealed.certificates[hour]) for hour in hours])
     return changed
@@ -186,7 +182,7 @@ def _note_judged(client: Client, detector: Detector, hours: list[tuple[int, int,
         client.execute(
             "INSERT INTO alert_judgements (detector, stream, hour, frontier, seal, judged_ms) VALUES",
             [
-                (detector.name, detector.header.stream, datetime.fromtimestamp(hour, UTC), *force, now_ms())
+                (detector.name, detector.header.stream, from_epoch(hour), *force, now_ms())
                 for hour, *force in hours
             ],
         )

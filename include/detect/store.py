@@ -12,7 +12,7 @@ from clickhouse_driver import Client
 from include.detect.judge import Fired
 from include.detect.load import Detector
 from include.detect.windows import text
-from include.reconcile.types import as_utc, epoch
+from include.reconcile.types import as_utc, epoch, from_epoch
 from include.warehouse.sql import read_sql
 
 PROVISIONAL, CONFIRMED, RETRACTED, RAISED = "provisional", "confirmed", "retracted", "raised"
@@ -60,7 +60,7 @@ def write_alerts(client: Client, alerts: Iterable[Alert]) -> int:
     """Insert alerts in one statement; return how many."""
     rows = [
         (
-            *(a.detector, a.stream, _moment(a.start), _moment(a.end), a.subject, a.severity, a.state),
+            *(a.detector, a.stream, from_epoch(a.start), from_epoch(a.end), a.subject, a.severity, a.state),
             *(a.evidence, a.fired_ms, a.judged_ms),
         )
         for a in alerts
@@ -135,7 +135,3 @@ def _alerts(rows: Iterable[tuple[object, ...]]) -> list[Alert]:
         )
         for row in rows
     ]
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -7,15 +7,15 @@ Warnings are rows only. A detector that cannot run is an incident too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
 from include.alerts.incidents import Incident, open_keys
 from include.detect.load import Loaded
 from include.detect.store import RETRACTED, Alert, critical_alerts, now_ms, read_errors
+from include.detect.windows import text
 from include.warehouse.sql import read_sql
 
 PREFIX, BROKEN = "alert", "detector"
@@ -134,16 +134,15 @@ def _known_as(run: Run, known: Mapping[str, int]) -> tuple[str | None, bool]:
 
 def _incident(run: Run, key: str) -> Incident:
     detector, stream, subject = run.name
-    newest = [alert for alert in run.alerts if alert.state != RETRACTED][-1]
-    since = f"{datetime.fromtimestamp(run.start, UTC):%Y-%m-%d %H:%M:%S}"
-    windows: Sequence[Alert] = [alert for alert in run.alerts if alert.state != RETRACTED]
+    fired = [alert for alert in run.alerts if alert.state != RETRACTED]
+    newest = fired[-1]
     return Incident(
         key=key,
         stream=stream,
         severity=newest.severity,
-        title=f"{detector}: {subject} in {stream} since {since} UTC",
-        message=f"{len(windows)} {'window' if len(windows) == 1 else 'windows'} fired, the newest at "
-        f"{datetime.fromtimestamp(newest.start, UTC):%Y-%m-%d %H:%M:%S} UTC is {newest.state}: {newest.evidence}. "
+        title=f"{detector}: {subject} in {stream} since {text(run.start)} UTC",
+        message=f"{len(fired)} {'window' if len(fired) == 1 else 'windows'} fired, the newest at "
+        f"{text(newest.start)} UTC is {newest.state}: {newest.evidence}. "
         f"Evidence: view alerts_current by detector, stream and subject. A provisional alert is judged again when "
         f"its hours are sealed.",
     )

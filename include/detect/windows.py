@@ -6,11 +6,12 @@ Windows begin at multiples of the slide since the epoch and are [start, end).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from include.detect.load import Header
+from include.reconcile.types import from_epoch
 
 CLOSED_AFTER_SECONDS = 10
+MOST_WINDOWS = 180  # of one statement
 
 
 def touched(header: Header, pane: int, pane_seconds: int) -> range:
@@ -41,6 +42,16 @@ def joined(header: Header, windows: Iterable[int], gap_seconds: int = 0) -> list
     return ranges
 
 
+def statements(header: Header, windows: Iterable[int], gap_seconds: int = 0) -> list[tuple[int, int]]:
+    """Return the ranges of `joined`, cut to what one statement takes."""
+    most = MOST_WINDOWS * header.slide_seconds
+    return [
+        (at, min(at + most, end))
+        for first, end in joined(header, windows, gap_seconds)
+        for at in range(first, end, most)
+    ]
+
+
 def hours_of(header: Header, start: int) -> range:
     """Return the hours, by their starts, that the judgement of a window uses."""
     first = (start - header.reads_back_seconds) // 3600 * 3600
@@ -49,4 +60,4 @@ def hours_of(header: Header, start: int) -> range:
 
 def text(moment: int) -> str:
     """Return a moment as ClickHouse reads it in UTC."""
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{from_epoch(moment):%Y-%m-%d %H:%M:%S}"

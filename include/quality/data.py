@@ -17,13 +17,8 @@ CLOCK = "%Y-%m-%d %H:%M:%S"
 
 
 def read_frame(client: Client, query: str, stream: str, hour: datetime) -> pd.DataFrame:
-    """Return the rows of sql/<query> for an hour (UTC, end excluded).
-
-    Its parameters are `stream`, `first` and `end`; a template may include sql/queries, whose parameters `from` and
-    `to` are the same moments.
-    """
-    first, end = hour.strftime(CLOCK), (hour + HOUR).strftime(CLOCK)
-    values = {"stream": stream, "first": first, "end": end, "from": first, "to": end}
+    """Return the rows of sql/<query>; its parameters are `stream`, `from` and `to` of the hour (UTC, to excluded)."""
+    values = {"stream": stream, "from": hour.strftime(CLOCK), "to": (hour + HOUR).strftime(CLOCK)}
     statement = read_sql(query, filtered=True, cubes=served_cubes(load_contracts()))
     rows, columns = client.execute(statement, values, with_column_types=True)
     return as_frame(rows, [(name, str(kind)) for name, kind in columns])

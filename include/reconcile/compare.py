@@ -67,14 +67,6 @@ def has_later_deltas(client: Client, contract: Contract, plan: HourPlan) -> bool
     )
 
 
-def count_measures(cube: Cube) -> list[str]:
-    """Return the cube's first measure that counts every event that the cube takes, if it has one."""
-    plain = (
-        item.name for item in cube.measures if item.kind == "count" and not item.field and not item.where
-    )
-    return list(plain)[:1]
-
-
 def served_by_batch(client: Client, cube: Cube, plan: HourPlan) -> dict[int, int] | None:
     """Return the events of an hour that each batch after the base serves, None where the cube does not count all."""
     if cube.counts_events is None:

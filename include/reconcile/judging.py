@@ -85,7 +85,7 @@ def _measured(client: Client, contract: Contract, plan: HourPlan, recounted: Rec
         base_digest=base_digest,
         events_as_they_came=recounted.events_as_they_came,
         batches=tuple(_batch_drifts(client, folded, plan)) if differs else (),
-        counts={cube.name: name for cube in folded.cubes for name in compare.count_measures(cube)},
+        counts={cube.name: cube.plain_count for cube in folded.cubes if cube.plain_count},
         filled=plan.filled,
     )
 

@@ -81,8 +81,10 @@ class Events:
             return self.columns[name]
         if name == "arrived" and cube.arrival_seconds:
             return self.arrived(cube.arrival_seconds)
-        if name == "kafka_partition":
-            return self.places.partition
-        return {"delay_ms": self.delay_ms, "event_us": self.time_us, "record_offset": self.places.offset}[
-            name
-        ]
+        if name == "delay_ms":
+            return self.delay_ms
+        return {
+            "event_us": self.time_us,
+            "kafka_partition": self.places.partition,
+            "record_offset": self.places.offset,
+        }[name]

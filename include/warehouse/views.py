@@ -32,7 +32,7 @@ class ServedCube:
     stream: str
     pane_seconds: int
     arrival_seconds: int | None
-    count: str
+    count: str | None
     longest: str | None
     oldest: int
     ahead: int
@@ -73,11 +73,14 @@ class Cubes:
 
         Raises:
             UnknownCubeError
+            ViewError: nothing in it counts events, so that rows without any cannot be told.
         """
         if name not in self.known:
             raise UnknownCubeError(
                 f"no contract has the cube {name!r}; known: {', '.join(self.known) or 'none'}"
             )
+        if self.known[name].count is None:
+            raise ViewError(f"{name} has no count of its events: no view can read it")
         return self.known[name]
 
     def of_delays(self) -> list[ServedCube]:
@@ -85,8 +88,9 @@ class Cubes:
 
         Raises:
             UnknownCubeError: there is none.
+            ViewError: one of them does not count its events.
         """
-        found = [cube for cube in self.known.values() if cube.longest is not None]
+        found = [self.get(cube.name) for cube in self.known.values() if cube.longest is not None]
         if not found:
             raise UnknownCubeError("no contract has a cube with the dimensions arrived and delay_ms")
         return found
@@ -114,7 +118,6 @@ def view_sql(view: str, contracts: Sequence[Contract]) -> str:
 
 
 def _served(contract: Contract, cube: Cube) -> ServedCube:
-    count = next(m.name for m in cube.measures if m.kind == "count" and m.field is None and m.where is None)
     longest = [m.name for m in cube.measures if m.kind == "max" and m.field == "delay_us"]
     by_delay = {"arrived", "delay_ms"} <= set(cube.dimensions) and len(longest) == 1
     return ServedCube(
@@ -122,7 +125,7 @@ def _served(contract: Contract, cube: Cube) -> ServedCube:
         stream=contract.stream,
         pane_seconds=cube.pane_seconds,
         arrival_seconds=cube.arrival_seconds,
-        count=count,
+        count=cube.plain_count,
         longest=longest[0] if by_delay else None,
         oldest=contract.maximum_age_hours * 3600 + cube.pane_seconds,
         ahead=contract.skew_seconds,

@@ -7,7 +7,7 @@ SELECT
     clicks / impressions AS click_through_rate
 FROM (
     SELECT *, toUInt8(1) AS one FROM ad_events_aggregated
-    WHERE window_start >= %(first)s AND window_start < %(end)s
+    WHERE window_start >= %(from)s AND window_start < %(to)s
 ) AS served
 ANY LEFT JOIN (
     SELECT
@@ -15,6 +15,6 @@ ANY LEFT JOIN (
         sumIf(event_count, event_type = 'click') AS clicks,
         greatest(sumIf(event_count, event_type = 'impression'), 1) AS impressions
     FROM ad_events_aggregated
-    WHERE window_start >= %(first)s AND window_start < %(end)s
+    WHERE window_start >= %(from)s AND window_start < %(to)s
 ) AS hour_totals USING (one)
 ORDER BY window_start, event_type, country, ad_format

@@ -26,7 +26,7 @@ FROM (
         FROM (
             SELECT
                 partition, start_offset, end_offset, lost_to, accepted, rejected, non_records, batch,
-                has(hours, toDateTime(%(first)s, 'UTC')) AS of_hour, bitShiftRight(batch, 40) AS generation
+                has(hours, toDateTime(%(from)s, 'UTC')) AS of_hour, bitShiftRight(batch, 40) AS generation
             FROM ledger FINAL
             WHERE stream = %(stream)s
         ) AS l
@@ -42,7 +42,7 @@ FROM (
     ALL INNER JOIN (
         SELECT partition, min(start_offset) AS first
         FROM ledger
-        WHERE stream = %(stream)s AND has(hours, toDateTime(%(first)s, 'UTC'))
+        WHERE stream = %(stream)s AND has(hours, toDateTime(%(from)s, 'UTC'))
         GROUP BY partition
     ) AS firsts USING (partition)
     GROUP BY partition
@@ -67,12 +67,12 @@ FROM (
         seal, partition, this_hour, other_hours, offsets AS b_offsets, rejected AS b_rejected,
         non_records AS b_non_records, ledger_non_records AS b_ledger_non_records
     FROM balances FINAL
-    WHERE stream = %(stream)s AND hour = toDateTime(%(first)s, 'UTC')
+    WHERE stream = %(stream)s AND hour = toDateTime(%(from)s, 'UTC')
 ) AS b
 ALL INNER JOIN (
     SELECT seal
     FROM certificates
-    WHERE stream = %(stream)s AND hour = toDateTime(%(first)s, 'UTC')
+    WHERE stream = %(stream)s AND hour = toDateTime(%(from)s, 'UTC')
     ORDER BY frontier DESC, seal DESC
     LIMIT 1
 ) AS c USING (seal)

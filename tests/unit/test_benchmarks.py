@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from benchmarks.asking import APPROXIMATE, EXACT, LINE, Answer, Refusal, other_questions, view_text
 from benchmarks.recount import readme_line as recount_line
-from benchmarks.report import Machine, machine, ratio, readme_line, table, timing
+from benchmarks.report import Machine, machine, ratio, readme_line, record, table, timing
 from benchmarks.stream_contenders import ALONE
 from benchmarks.stream_report import answers_table
 from benchmarks.throughput import UnequalTotalsError, check
@@ -70,6 +71,17 @@ def test_ratio_is_peer_over_product_by_median_and_by_fastest() -> None:
 
 def test_there_is_no_ratio_without_the_peer() -> None:
     assert ratio({"fold": timing([1.0], 10)}) is None
+
+
+def test_results_are_kept_with_command_date_and_machine(tmp_path: Path) -> None:
+    results = tmp_path / "new" / "some.json"
+    date, where = record(results, "python -m benchmarks.some", {"figure": 7})
+    assert json.loads(results.read_text()) == {
+        "command": "python -m benchmarks.some",
+        "date": date,
+        "machine": {"cores": where.cores, "cpu": where.cpu, "memory_gib": where.memory_gib},
+        "figure": 7,
+    }
 
 
 def test_a_machine_that_does_not_describe_itself_is_unknown(tmp_path: Path) -> None:

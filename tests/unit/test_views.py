@@ -50,6 +50,17 @@ def test_a_cube_of_nobody_is_refused_by_name() -> None:
         view_sql("user_totals", [load_contract("logs")])
 
 
+@pytest.mark.parametrize(
+    ("stream", "view", "cube"), [("user_events", "user_totals", 1), ("logs", "arrival_delay", 2)]
+)
+def test_a_cube_that_does_not_count_its_events_is_refused_by_name(stream: str, view: str, cube: int) -> None:
+    contract = load_contract(stream)
+    cubes = list(contract.cubes)
+    cubes[cube] = cubes[cube].model_copy(update={"measures": cubes[cube].measures[1:]})
+    with pytest.raises(ViewError, match=f"{cubes[cube].name} has no count of its events"):
+        view_sql(view, [contract.model_copy(update={"cubes": tuple(cubes)})])
+
+
 def test_arrival_delays_are_those_of_every_stream_that_has_them() -> None:
     text = view_sql("arrival_delay", [load_contract("logs")])
     assert "log_arrival_delta" in text

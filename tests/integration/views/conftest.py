@@ -1,4 +1,4 @@
-"""The two warehouses on which the views' tests lay out their cells: the platform's server, and chdb."""
+"""The two warehouses on which the tests of views and detectors lay out their cells: the platform's server, and chdb."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from chdb.session import Session
 
 from include.settings import Settings
 from include.warehouse.client import connect
-from tests.conftest import fresh_suffix, platform_settings
+from tests.conftest import platform_settings
 from tests.databases import copy_database, drop_database
+from tests.leftovers import fresh_suffix
 from tests.views import Desk, chdb_desk, server_desk
 
 

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from chdb.session import Session
 
 from include.detect.judge import MOST_FIRED
 from include.detect.load import load_detectors
 from include.detect.windows import text as clock
-from include.warehouse.client import connect
-from include.warehouse.migrate import prepare_warehouse
 from include.warehouse.sql import read_sql
-from tests.conftest import platform_settings
-from tests.leftovers import fresh_suffix
-from tests.views import Desk, Row, at, chdb_desk, server_desk
+from tests.views import Desk, Row, at
 
 SECOND = 1_000_000  # a response time of one second, in the figures of a cell
-
-
-@pytest.fixture(scope="module")
-def on_server() -> Iterator[Desk]:
-    own = platform_settings(clickhouse_database=f"test_{fresh_suffix()}")
-    prepare_warehouse(own)
-    client = connect(own)
-    yield server_desk(client)
-    client.execute(f"DROP DATABASE {own.clickhouse_database}")
-    client.disconnect()
-
-
-@pytest.fixture(scope="module")
-def on_chdb() -> Iterator[Desk]:
-    session = Session()
-    yield chdb_desk(session, f"test_{fresh_suffix()}")
-    session.close()
-
-
-@pytest.fixture(params=["server", "chdb"])
-def desk(request: pytest.FixtureRequest) -> Desk:
-    found: Desk = request.getfixturevalue(f"on_{request.param}")
-    found.clear()
-    found.takes_over()
-    return found
 
 
 def judged(
