@@ -88,7 +88,7 @@ def platform(control_topic: Settings, kafka_topic: str) -> Iterator[Platform]:
     client.disconnect()
 
 
-@pytest.mark.parametrize("start", [None, "earliest", at(3)])
+@pytest.mark.parametrize("start", [None, "earliest", pytest.param(at(3), id="timestamp")])
 def test_a_new_stream_starts_where_it_is_told(platform: Platform, start: str | None) -> None:
     assert platform.plan(start) == StartPlan(start or "earliest", (), ())
 
@@ -99,7 +99,7 @@ def test_a_known_stream_goes_on_at_its_ledger(platform: Platform) -> None:
     assert platform.plan(at(5)).skips == ()
 
 
-@pytest.mark.parametrize("start", ["earliest", at(4)])
+@pytest.mark.parametrize("start", ["earliest", pytest.param(at(4), id="timestamp")])
 def test_a_start_before_the_ledger_is_refused(platform: Platform, start: str) -> None:
     platform.commit({0: 2, 1: 3, 2: 4, 3: 5})
     with pytest.raises(StartRefusedError, match="reconcile_hour"):
