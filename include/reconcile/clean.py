@@ -56,9 +56,7 @@ def with_clean_fields(records: DataFrame, contract: Contract) -> DataFrame:
         }
     )
     clean = F.coalesce(F.col("clean") & all_of(_rule_tests(contract)), F.lit(False))
-    return parsed.withColumn("clean", clean).drop(
-        "text", "readable", *(f"absent_{n}" for n in contract.fields)
-    )
+    return parsed.withColumn("clean", clean).drop("text", "readable")
 
 
 def all_of(tests: list[Column]) -> Column:
@@ -93,7 +91,7 @@ def _field_tests(contract: Contract) -> list[Column]:
         if rule.required:
             tests.append(holds)
         else:
-            tests.append(holds | (F.col(f"absent_{name}") if rule.is_number else field == ""))
+            tests.append(holds | (field.isNull() if rule.is_number else field == ""))
     return tests
 
 

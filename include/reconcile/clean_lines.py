@@ -27,7 +27,7 @@ HOST, USER, STAMP, ZONE, TARGET, STATUS = 0, 2, 3, 4, 6, 8  # where a plain line
 
 
 def with_line_fields(parsed: DataFrame, contract: Contract) -> DataFrame:
-    """Let (text, readable, clean_<field>, absent_<field>) hold the fields of plain lines besides those of objects."""
+    """Let (text, readable, clean_<field>) hold the fields of plain lines besides those of objects."""
     tails = "|".join(TAILS[name] for name in contract.line_formats)
     plain = F.when(~F.col("readable"), F.col("text")).rlike(rf"{COMMON}(?:{tails})\z")
     if JSON not in contract.formats:
@@ -44,9 +44,6 @@ def with_line_fields(parsed: DataFrame, contract: Contract) -> DataFrame:
         if not rule.is_number and not rule.required:
             found = F.coalesce(found, F.lit(""))
         fields[f"clean_{name}"] = F.when(F.col("line"), found).otherwise(F.col(f"clean_{name}"))
-        if rule.is_number and not rule.required:
-            absent = F.lit(name not in values)
-            fields[f"absent_{name}"] = F.when(F.col("line"), absent).otherwise(F.col(f"absent_{name}"))
     parsed = parsed.withColumns(fields)
     return parsed.withColumn("readable", F.col("readable") | F.col("line")).drop("line", "parts")
 
