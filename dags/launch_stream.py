@@ -4,8 +4,8 @@ Submits the long-running streaming job to the Spark cluster and ends when it is 
 in the topic, has committed. The stream does not depend on this task or on Airflow afterwards. Trigger it after
 `prepare_platform`, or when a stream is to run; from then on `watch_stream` keeps it running until `stop_stream`.
 
-Running it twice, even at the same moment, leaves one driver: while a healthy one runs nothing is submitted, and of two
-new ones the later claim wins and the other launch names it. Nothing is lost and nothing is doubled.
+Running it twice, even at the same moment, leaves one driver: launches go one after the other, and while a healthy one
+runs nothing is submitted. Nothing is lost and nothing is doubled.
 
 **Triage**
 - *would count records twice*: the start is earlier than the ledger. Leave it empty; `reconcile_hour` recounts the past.
@@ -62,6 +62,7 @@ def launch_stream() -> None:
     launch = LaunchStreamOperator(
         task_id="launch",
         trigger_rule="none_failed_min_one_success",
+        max_active_tis_per_dag=1,  # a launch that waits finds what the one before it has launched
         streams="{{ params.streams | join(',') }}",
         trigger_seconds="{{ params.trigger_seconds }}",
         max_offsets="{{ params.max_offsets }}",

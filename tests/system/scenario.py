@@ -17,6 +17,7 @@ from include.local.damage import SparkProcess
 from include.local.recovery import Recovery
 from include.settings import Settings
 from include.spark.cluster import read_cluster
+from include.spark.orders import LAUNCH, Order, record_all
 from include.spark.submission import QUICK_START, StreamLaunch, spark_core_jar, stream_arguments
 from include.traffic.steady import SteadyTraffic
 from tests.helpers import eventually
@@ -121,6 +122,8 @@ def longest_pause_seconds(platform: Platform, since: datetime) -> float:
 def launch_directly(settings: Settings, launch: str) -> str:
     """Submit a driver past Airflow, which would look first and clean up afterwards; return the driver's id."""
     wanted = StreamLaunch((STREAM,), launch, 1.0, settings.max_offsets_per_batch, "earliest")
+    ordered = Order(stream=STREAM, kind=LAUNCH, by="launch_stream", launch=launch, streams=(STREAM,))
+    record_all(settings, [ordered])  # a driver whose last order is a stop does not begin
     answer = httpx.post(
         f"{settings.spark_rest}/v1/submissions/create",
         json={
