@@ -158,6 +158,8 @@ class Query:
             .options(**options)
             .load()
             .select("value", "partition", "offset", "timestamp")
+            # A task costs more than folding what a partition holds of a quiet second.
+            .coalesce(self._settings.stream_cores)
             .mapInArrow(Fold(self._contract), OUTPUT_DDL)
         )
         query = (

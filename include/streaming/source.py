@@ -15,6 +15,10 @@ QUERY_CONF = {
     "spark.sql.streaming.numRecentProgressUpdates": "5",
     "spark.sql.streaming.minBatchesToRetain": "10",
     "spark.sql.streaming.stopTimeout": "10s",
+    # A checkpoint is scratch that no other query start reads: without checksums it is a file a log entry, not four,
+    # and Hadoop starts a process (chmod) for every file that it creates.
+    "spark.sql.streaming.checkpoint.fileChecksum.enabled": "false",
+    "fs.AbstractFileSystem.file.impl": "org.apache.hadoop.fs.local.RawLocalFs",
 }
 
 
