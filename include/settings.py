@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     control_topic: str = Field(
         "platform-control", description="Topic of one partition that hands out generations and seal numbers."
     )
+    files_topic: str = Field(
+        "platform-files", description="Topic of one partition that says which files were published."
+    )
 
     clickhouse_host: str = Field("127.0.0.1", description="ClickHouse server, native protocol.")
     clickhouse_port: int = Field(9000, ge=1, le=65535, description="ClickHouse native protocol port.")
@@ -87,6 +90,10 @@ class Settings(BaseSettings):
     )
     artifacts_dir: Path = Field(
         PROJECT_ROOT / ".local" / "artifacts", description="Folder for Data Docs and reports."
+    )
+    inbox: Path = Field(
+        PROJECT_ROOT / ".local" / "inbox",
+        description="Folder of files to publish, with a folder named after each stream.",
     )
     notifiers: str = Field(
         "[]",

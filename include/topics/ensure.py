@@ -1,4 +1,4 @@
-"""Creates the topics of the contracts and the control topic, and verifies those that exist.
+"""Creates the topics of the contracts, the control topic and that of files, and verifies those that exist.
 
 Never alters a topic: what differs is reported by name, and a person decides.
 """
@@ -21,7 +21,7 @@ from include.settings import Settings
 from include.topics.admin import REQUEST_SECONDS, connect_admin, results
 
 LEADER_SECONDS = 30.0
-# Generations and seal numbers are offsets of this topic: none may ever expire.
+# Generations and seal numbers are offsets of this topic, and files are published once: no record may ever expire.
 CONTROL_CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,10 @@ def compare(spec: TopicSpec, partitions: int, config: Mapping[str, str | None]) 
 def _specs(settings: Settings, contracts: Sequence[Contract]) -> list[TopicSpec]:
     topics = [contract.topic for contract in contracts]
     specs = [TopicSpec(topic.name, topic.partitions, dict(topic.config)) for topic in topics]
-    return [*specs, TopicSpec(settings.control_topic, 1, CONTROL_CONFIG)]
+    return [
+        *specs,
+        *(TopicSpec(name, 1, CONTROL_CONFIG) for name in (settings.control_topic, settings.files_topic)),
+    ]
 
 
 def _describe(admin: AdminClient, names: list[str]) -> dict[str, TopicDescription]:

@@ -20,6 +20,7 @@ from include.traffic.sessions import ACTIONS, CLICK, PURCHASE, VIEW, draw_visits
 from include.traffic.tally import Accepted, Number, Text, TruthRow, tally
 
 I64 = NDArray[np.int64]
+KEY_FIELD = "user_id"  # the field that is Kafka's key
 WRITTEN, MISSING, NULL = range(3)
 ADDRESS_SHARES = (0.9, 0.08, 0.02)
 SPENT = (1.2, 0.8)  # lognormal seconds of a view

@@ -37,7 +37,12 @@ def place(settings: Settings) -> Iterator[Place]:
     suffix = uuid.uuid4().hex[:10]
     contract = load_contract("ad_events")
     topic = contract.topic.model_copy(update={"name": f"test-topics-{suffix}"})
-    own = settings.model_copy(update={"control_topic": f"test-topics-control-{suffix}"})
+    own = settings.model_copy(
+        update={
+            "control_topic": f"test-topics-control-{suffix}",
+            "files_topic": f"test-topics-files-{suffix}",
+        }
+    )
     admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap_servers})
     yield Place(own, contract.model_copy(update={"topic": topic}), admin)
     names = [name for name in admin.list_topics(timeout=10).topics if name.endswith(suffix)]
@@ -46,7 +51,7 @@ def place(settings: Settings) -> Iterator[Place]:
 
 
 def test_a_first_run_creates_and_a_second_changes_nothing(place: Place) -> None:
-    names = (place.contract.topic.name, place.settings.control_topic)
+    names = (place.contract.topic.name, place.settings.control_topic, place.settings.files_topic)
     first = ensure_topics(place.settings, [place.contract])
     second = ensure_topics(place.settings, [place.contract])
     assert (first.created, first.unchanged) == (names, ())
@@ -73,7 +78,10 @@ def test_another_configuration_is_reported_by_name_and_not_altered(place: Place)
         with pytest.raises(TopicDriftError) as caught:
             ensure_topics(place.settings, [wanted])
         assert set(caught.value.report.drift) == expected
-        assert caught.value.report.unchanged == (place.settings.control_topic,)
+        assert caught.value.report.unchanged == (
+            place.settings.control_topic,
+            place.settings.files_topic,
+        )
     assert "retention.ms is 604800000, expected 691200000" in str(caught.value)
 
 

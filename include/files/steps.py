@@ -1,0 +1,33 @@
+"""The step of publish_files. What it needs is imported when it runs, since Airflow parses DAG files often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def publish(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+    """Publish the files that a form chooses; return what became of each.
+
+    Raises:
+        AirflowFailException: the form or the folder is wrong, or files were refused; the others are published.
+    """
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from include.contracts.load import ContractError
+    from include.files.form import FormError, parse_form
+    from include.files.inbox import InboxError
+    from include.files.run import publish_files
+    from include.settings import get_settings
+    from include.summary import log_summary
+
+    try:
+        report = publish_files(get_settings(), parse_form(params), dag_run.run_id)
+    except (ContractError, FormError, InboxError) as error:
+        raise AirflowFailException(str(error)) from error
+    log_summary(report.title(), report.figures())
+    if report.refused:
+        refused = "\n".join(f"{item.name}: {item.note}" for item in report.refused)
+        raise AirflowFailException(
+            f"{len(report.refused)} of {len(report.files)} files were refused:\n{refused}"
+        )
+    return report.as_dict()
