@@ -1,7 +1,7 @@
 """# Check data quality
 
-Runs the Great Expectations suites of each stream on served hours and on their ledger and balance, and publishes the
-report. It follows every verified hour by itself; hours that are proved together are checked in one run. Trigger it
+Runs the Great Expectations suites of each stream on served hours, on their ledger and balance, and on a bounded sample of
+their raw records, and publishes the report. It follows every verified hour by itself; hours that are proved together are checked in one run. Trigger it
 for hours of your choice, or without an hour for the newest certified ones. It never withholds a proof.
 
 Running it twice: a second set of results in the history and a second report; nothing else changes.
@@ -10,8 +10,11 @@ Running it twice: a second set of results in the history and a second report; no
 - *critical expectation(s) failed*: the message names the expectation, the hour, what was observed and expected, and
   the page with the full result. Look at the hour's certificate: if the hour is PROVED, the raw log itself holds the
   odd values and the producer is to be asked; if not, run `reconcile_hour` on it and check again.
-- *a warning* stands in the log and the report only: few rows, an odd click-through rate, many rejects.
+- *suite raw_log*, critical: `beyond_offsets` means that the topic was made anew; anything else that the platform accepts
+  what the contract forbids, which is a defect. Records that have expired from Kafka are never a failure.
+- *a warning* stands in the log and the report only: few rows, an odd click-through rate, many rejects or odd raw values.
 - *expectations/….json: …*: that suite file is wrong for the reason given; correct it.
+- *offsets … were not delivered*: Kafka is down or slow; trigger the hour again.
 - *no hour … is certified yet*: run `reconcile_hour`, or name an hour.
 """
 

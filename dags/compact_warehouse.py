@@ -4,8 +4,9 @@ Drops what a certificate makes needless, and what is old:
 
 - rows of superseded seals, and deltas that the certificate in force of their hour includes: what readers see stays
   the same, before, during and after;
-- dead letters, heartbeats and checks after 30 days; ledger rows, sealed rows, certificates and their evidence after
-  400 days, oldest hour first.
+- dead letters, heartbeats, checks and accounts of generated traffic after 30 days; ledger rows, sealed rows,
+  certificates and their evidence after 400 days, oldest hour first; alerts, closed incidents, orders, requests to stop
+  and approvals of dead letters after 400 days, unless they still say what ought to run or be folded.
 
 Nothing goes that is not certified, whatever its age. Only rows are dropped, never a partition in which a late delta
 could land. It may run beside the stream, a reconciliation, or itself.

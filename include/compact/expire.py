@@ -91,6 +91,7 @@ def plan_expiry(client: Client, contract: Contract, now: datetime, damaged: Sequ
         plan.add(cube.delta_table, "window.sql", values)
     for table in EVIDENCE:
         plan.add(table, "hour.sql", values)
+    plan.add("ledger_repairs", "repairs.sql", values)
     return Expiry(stream, tuple(plan.removals), before, tuple(carried), kept)
 
 

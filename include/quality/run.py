@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from secrets import token_hex
 
+import pandas as pd  # type: ignore[import-untyped]
 from clickhouse_driver import Client
 
-from include.contracts import load_contract
+from include.contracts import Contract, load_contract
 from include.quality.data import read_frame
 from include.quality.docs import docs_folder, publish
 from include.quality.parameters import HOUR, expectation_parameters
+from include.quality.raw_frame import raw_frame
+from include.quality.raw_log import read_sample
 from include.quality.report import QualityFailedError, QualityReport, write_history
-from include.quality.suites import SUITES_DIR, SuiteError, load_suites, parameters_used
+from include.quality.suites import SUITES_DIR, SuiteError, SuiteMeta, load_suites, parameters_used
 from include.settings import Settings
 from include.warehouse.client import connect
 
@@ -47,7 +50,12 @@ def newest_certified_hours(client: Client, stream: str, count: int = NEWEST_HOUR
     return sorted(hour.replace(tzinfo=UTC) for (hour,) in rows)
 
 
-def check_hours(settings: Settings, stream: str, hours: Sequence[datetime]) -> QualityReport:
+def check_hours(
+    settings: Settings,
+    stream: str,
+    hours: Sequence[datetime],
+    load: Callable[[str], Contract] = load_contract,
+) -> QualityReport:
     """Run every suite of the stream on each hour; no hours: the newest certified ones.
 
     Results go to quality_checks and to Data Docs before anything is raised; running it again adds a new
@@ -56,6 +64,7 @@ def check_hours(settings: Settings, stream: str, hours: Sequence[datetime]) -> Q
     Raises:
         QualityFailedError: a critical expectation failed; its `report` is the whole result.
         SuiteError: a suite's file is wrong.
+        SampleError: Kafka did not deliver the raw records; other errors of Kafka as in include/topics/offsets.py.
         NothingToCheckError: no hours were given and none is certified.
     """
     from include.quality.validate import SuiteRunner
@@ -67,8 +76,8 @@ def check_hours(settings: Settings, stream: str, hours: Sequence[datetime]) -> Q
             raise NothingToCheckError(
                 f"no hour of {stream} is certified yet: name one, or run reconcile_hour first"
             )
-        contract = load_contract(stream)
-        suites = load_suites(stream)
+        contract = load(stream)
+        suites = load_suites(contract)
         run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{stream}-{token_hex(2)}"
         runner = SuiteRunner(docs_folder(settings.artifacts_dir) / run, stream)
         results = []
@@ -81,7 +90,7 @@ def check_hours(settings: Settings, stream: str, hours: Sequence[datetime]) -> Q
                 if unknown:
                     path = SUITES_DIR / f"{loaded.file.name}.json"
                     raise SuiteError(path, f"{stream}'s contract gives no parameter {', '.join(unknown)}")
-                frame = read_frame(client, loaded.file.meta.query, stream, hour)
+                frame = _frame(settings, client, contract, loaded.file.meta, hour)
                 log.info(
                     "%s %s: %d rows for %s", stream, f"{hour:{HOUR_FORMAT}}", len(frame), loaded.file.name
                 )
@@ -98,3 +107,14 @@ def check_hours(settings: Settings, stream: str, hours: Sequence[datetime]) -> Q
     if report.failed("critical"):
         raise QualityFailedError(report)
     return report
+
+
+def _frame(
+    settings: Settings, client: Client, contract: Contract, meta: SuiteMeta, hour: datetime
+) -> pd.DataFrame:
+    if meta.query is not None:
+        return read_frame(client, meta.query, contract.stream, hour)
+    sample = read_sample(settings, client, contract, hour.astimezone(UTC))
+    if sample.expired:
+        log.info("%d of %d sampled offsets had expired from Kafka", sample.expired, sample.planned)
+    return raw_frame(contract, sample)

@@ -11,10 +11,12 @@ import logging
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import great_expectations as gx
+import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
@@ -29,6 +31,7 @@ from include.quality.report import CheckResult
 from include.quality.suites import LoadedSuite
 
 SITE = "local_site"
+RAW_ON_PAGES = ("partial_unexpected_counts", "partial_unexpected_list", "observed_value")
 SHOWN_VALUES = 10
 TEXT_LIMIT = 600
 
@@ -70,13 +73,19 @@ class SuiteRunner:
                 },
                 run_id=run_id,
             )
-        evidence = str(self.page(name, run_id))
-        return [self._result(r, name, hour, evidence) for r in outcome.results]
+        # GX's name of a batch that is a whole frame: source-asset
+        identifier = ValidationResultIdentifier(
+            ExpectationSuiteIdentifier(name), run_id, f"{self.stream}-{name}"
+        )
+        evidence = str(self.page(identifier))
+        found = [self._result(r, name, hour, evidence) for r in outcome.results]
+        for result in outcome.results:
+            result.result = {key: _shown(key, value) for key, value in (result.result or {}).items()}
+        self.context.validation_results_store.set(identifier, outcome)
+        return found
 
-    def page(self, suite: str, run_id: RunIdentifier) -> Path:
+    def page(self, identifier: ValidationResultIdentifier) -> Path:
         """Return where the page of a validation is, once the site is built."""
-        batch = f"{self.stream}-{suite}"  # GX's name of a batch that is a whole frame: source-asset
-        identifier = ValidationResultIdentifier(ExpectationSuiteIdentifier(suite), run_id, batch)
         return self.folder.joinpath("validations", *identifier.to_tuple()).with_suffix(".html")
 
     def build_site(self) -> Path:
@@ -103,6 +112,19 @@ class SuiteRunner:
             expected=_as_text(kwargs),
             evidence=evidence,
         )
+
+
+def _shown(key: str, value: Any) -> Any:
+    """Escape what GX writes into its pages as it came: a producer's text would be run as a script."""
+    return _escaped(value) if key in RAW_ON_PAGES else value
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, Mapping):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def column_of(kwargs: Mapping[str, Any]) -> str:
@@ -136,7 +158,11 @@ def _raised(information: Mapping[str, Any]) -> str:
 
 
 def _as_text(value: object) -> str:
-    return json.dumps(value, default=str)[:TEXT_LIMIT]
+    return json.dumps(value, default=_plain)[:TEXT_LIMIT]
+
+
+def _plain(value: object) -> object:
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _configuration(folder: Path) -> DataContextConfig:

@@ -468,5 +468,97 @@ def test_heartbeats_and_checks_go_after_thirty_days(platform: Settings, old_chec
     assert count_plain(old_checks, "quality_checks") == 3
 
 
+def ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def test_orders_stay_from_the_one_that_says_what_ought_to_run(platform: Settings, clickhouse: Client) -> None:
+    ages = [("launch", "launch_stream", 900), ("launch", "launch_stream", 800), ("launch", "watch_stream", 700),
+            ("stop", "stop_stream", 600), ("launch", "watch_stream", 500)]  # fmt: skip
+    rows = [(STREAM, ms(NOW - timedelta(days=age)), kind, by) for kind, by, age in ages]
+    rows += [("logs", ms(NOW - timedelta(days=age)), "launch", "launch_stream") for age in (500, 399, 10)]
+    rows += [("user_events", ms(NOW - timedelta(days=500)), "launch", "launch_stream")]
+    clickhouse.execute("INSERT INTO orders (stream, at, kind, by) VALUES", rows)
+    assert run(platform).expired["orders"] == 2
+    left = clickhouse.execute("SELECT stream, at FROM orders ORDER BY stream, at")
+    aged = [(stream, (NOW - datetime.fromtimestamp(at / 1000, UTC)).days) for stream, at in left]
+    assert aged == [
+        ("ad_events", 800), ("ad_events", 700), ("ad_events", 600), ("ad_events", 500),
+        ("logs", 399), ("logs", 10), ("user_events", 500),
+    ]  # fmt: skip
+    assert "orders" not in run(platform).expired
+
+
+def test_the_newest_request_to_stop_stays(platform: Settings, clickhouse: Client) -> None:
+    rows = [(STREAM, number, NOW - timedelta(days=500 - number)) for number in (1, 2, 3)]
+    rows += [("logs", 1, NOW - timedelta(days=401)), ("logs", 9, NOW)]
+    clickhouse.execute("INSERT INTO stop_requests VALUES", rows)
+    assert run(platform).expired["stop_requests"] == 3
+    left = clickhouse.execute("SELECT stream, generation FROM stop_requests ORDER BY stream")
+    assert left == [("ad_events", 3), ("logs", 9)]
+
+
+def test_an_approval_goes_after_its_dead_letter(platform: Settings, clickhouse: Client) -> None:
+    insert = "INSERT INTO replay_approvals VALUES"
+    old, young = NOW - timedelta(days=401), NOW - timedelta(days=399)
+    waiting = letter(HOUR + timedelta(hours=1), 1)  # that hour is not certified
+    clickhouse.execute("INSERT INTO dead_letters VALUES", [waiting])
+    clickhouse.execute(
+        insert, [(STREAM, 0, 1, 2, "r", old), (STREAM, 0, 2, 2, "r", old), (STREAM, 0, 3, 2, "r", young)]
+    )
+    assert run(platform).expired["replay_approvals"] == 1
+    assert clickhouse.execute("SELECT record_offset FROM replay_approvals ORDER BY record_offset") == [
+        (1,),
+        (3,),
+    ]
+
+
+def test_accounts_of_generated_traffic_go_after_thirty_days(platform: Settings, clickhouse: Client) -> None:
+    for name, age in (("old", 31), ("young", 29)):
+        begun = NOW - timedelta(days=age)
+        clickhouse.execute(
+            "INSERT INTO traffic_runs (run, stream, started_at) VALUES", [(name, STREAM, begun)]
+        )
+        clickhouse.execute(
+            "INSERT INTO traffic_truth (run, stream, window_start) VALUES", [(name, STREAM, OLD)]
+        )
+        clickhouse.execute("INSERT INTO traffic_sends VALUES", [(name, STREAM, ms(begun))] * 3)
+    expired = run(platform).expired
+    assert {table: rows for table, rows in expired.items() if table.startswith("traffic")} == {
+        "traffic_runs": 1, "traffic_truth": 1, "traffic_sends": 3,
+    }  # fmt: skip
+    for table in ("traffic_runs", "traffic_truth", "traffic_sends"):
+        assert clickhouse.execute(f"SELECT DISTINCT run FROM {table}") == [("young",)]
+
+
+def test_old_repairs_of_the_ledger_go_with_their_hours(old_hours: Settings, clickhouse: Client) -> None:
+    rows = [(STREAM, number, number, 0, "gap", 0, 1, hours, "", at) for number, (hours, at) in enumerate(
+        [([OLD], OLD + LATER), ([OLD, HOUR], OLD + LATER), ([OLD], HOUR), ([], OLD + LATER)]
+    )]  # fmt: skip
+    clickhouse.execute("INSERT INTO ledger_repairs VALUES", rows)
+    assert run(old_hours).expired["ledger_repairs"] == 2
+    assert clickhouse.execute("SELECT number FROM ledger_repairs ORDER BY number") == [(1,), (2,)]
+
+
+def test_closed_incidents_and_old_alerts_go_after_four_hundred_days(
+    platform: Settings, clickhouse: Client
+) -> None:
+    long_ago, lately = NOW - timedelta(days=460), NOW - timedelta(days=10)
+    for key, at, event in (("a", long_ago, "opened"), ("a", long_ago, "closed"), ("b", long_ago, "opened"),
+                           ("c", lately, "closed")):  # fmt: skip
+        clickhouse.execute(
+            "INSERT INTO incidents (key, opened_at, at, event) VALUES", [(key, ms(at), ms(at), event)]
+        )
+    for at in (long_ago, lately):
+        clickhouse.execute("INSERT INTO alerts (detector, window_start) VALUES", [("ddos", at)])
+        clickhouse.execute("INSERT INTO alert_judgements (detector, hour) VALUES", [("ddos", at)])
+        for table in ("detector_checks", "stream_checks"):
+            clickhouse.execute(f"INSERT INTO {table} (stream, at, day) VALUES", [(STREAM, ms(at), at.date())])
+    expired = run(platform).expired
+    assert (expired["incidents"], expired["alerts"], expired["alert_judgements"]) == (2, 1, 1)
+    assert (expired["detector_checks"], expired["stream_checks"]) == (1, 1)
+    assert clickhouse.execute("SELECT DISTINCT key FROM incidents ORDER BY key") == [("b",), ("c",)]
+
+
 def count_plain(client: Client, table: str) -> int:
     return int(client.execute(f"SELECT count() FROM {table}")[0][0])

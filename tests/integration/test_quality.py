@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -10,23 +12,40 @@ from pathlib import Path
 import pytest
 from clickhouse_driver import Client
 
-from include.contracts import load_contract
+from include.contracts import Contract, load_contract
 from include.quality import run as quality
 from include.quality.docs import EXTERNAL_ADDRESS
-from include.quality.report import QualityFailedError
+from include.quality.report import QualityFailedError, QualityReport
 from include.settings import Settings
+from tests.raw_log import event_of, lasting_topic, send, with_topic
 
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
 NOW = datetime(2026, 1, 1, 7, tzinfo=UTC)
 BATCH = (1 << 40) | 1
 STREAM = "ad_events"
 
+__all__ = ["lasting_topic"]  # a fixture
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Settings of a database of its own, and the contract with a topic of its own."""
+
+    settings: Settings
+    contract: Contract
+
+    def check(self, hours: Sequence[datetime]) -> QualityReport:
+        return quality.check_hours(self.settings, STREAM, hours, lambda _: self.contract)
+
 
 @pytest.fixture
-def platform(warehouse: Settings, clickhouse: Client, tmp_path: Path) -> Settings:
-    """A database with one certified hour: two ledger rows for each of two partitions, sealed rows, a balance."""
+def platform(warehouse: Settings, clickhouse: Client, lasting_topic: str, tmp_path: Path) -> Stage:
+    """One certified hour: two ledger rows for each of two partitions, the raw records, sealed rows, a balance."""
     write_hour(clickhouse)
-    return warehouse.model_copy(update={"artifacts_dir": tmp_path})
+    for partition in (0, 1):
+        send(warehouse, lasting_topic, partition, [event_of(HOUR, n) for n in range(2_000)], HOUR)
+    settings = warehouse.model_copy(update={"artifacts_dir": tmp_path})
+    return Stage(settings, with_topic(load_contract(STREAM), lasting_topic))
 
 
 def write_hour(client: Client) -> None:
@@ -68,18 +87,19 @@ def write_ledger(
     )  # fmt: skip
 
 
-def failures(settings: Settings) -> dict[tuple[str, str], str]:
+def failures(stage: Stage) -> dict[tuple[str, str], str]:
     with pytest.raises(QualityFailedError) as failed:
-        quality.check_hours(settings, STREAM, [HOUR])
+        stage.check([HOUR])
     return {(r.suite, r.column): str(r) for r in failed.value.report.failed("critical")}
 
 
-def test_a_good_hour_passes_and_is_kept(platform: Settings, clickhouse: Client) -> None:
-    report = quality.check_hours(platform, STREAM, [])
+def test_a_good_hour_passes_and_is_kept(platform: Stage, clickhouse: Client) -> None:
+    report = platform.check([])
     assert [str(r) for r in report.results if not r.success] == []
     assert [(s.suite, s.hour) for s in report.summaries] == [
         ("ad_events_served", HOUR),
         ("ledger_balance", HOUR),
+        ("raw_log", HOUR),
     ]
     kept = clickhouse.execute(
         "SELECT suite, count(), sum(success), min(hour) FROM quality_checks WHERE run = %(run)s GROUP BY suite ORDER BY suite",
@@ -91,9 +111,9 @@ def test_a_good_hour_passes_and_is_kept(platform: Settings, clickhouse: Client) 
     assert kept[0][3].replace(tzinfo=UTC) == HOUR
 
 
-def test_the_pages_open_without_internet_access(platform: Settings) -> None:
-    report = quality.check_hours(platform, STREAM, [HOUR])
-    root = platform.artifacts_dir / "data_docs"
+def test_the_pages_open_without_internet_access(platform: Stage) -> None:
+    report = platform.check([HOUR])
+    root = platform.settings.artifacts_dir / "data_docs"
     pages = sorted(root.rglob("*.html"))
     assert len(pages) >= 6, pages
     for page in [*pages, *root.rglob("*.css")]:
@@ -116,7 +136,7 @@ def addresses_of(page: str) -> list[str]:
 
 
 def test_a_damaged_figure_fails_with_expectation_hour_and_figures(
-    platform: Settings, clickhouse: Client
+    platform: Stage, clickhouse: Client
 ) -> None:
     insert = "INSERT INTO ad_events_delta (window_start, event_type, country, ad_format, batch, event_count, revenue) VALUES"
     clickhouse.execute(insert, [(HOUR, "impression", "XX", "banner", BATCH + 2, 1, Decimal(5))])
@@ -140,13 +160,13 @@ def test_a_damaged_figure_fails_with_expectation_hour_and_figures(
     ids=["hole", "overlap", "expired", "unaccounted"],
 )
 def test_a_damaged_ledger_fails(
-    platform: Settings, clickhouse: Client, start: int, end: int, extra: dict[str, int], column: str
+    platform: Stage, clickhouse: Client, start: int, end: int, extra: dict[str, int], column: str
 ) -> None:
     write_ledger(clickhouse, 1, BATCH + 2, start, end, **extra)
     assert set(failures(platform)) == {("ledger_balance", column)}
 
 
-def test_a_hole_just_before_the_hour_is_seen(platform: Settings, clickhouse: Client) -> None:
+def test_a_hole_just_before_the_hour_is_seen(platform: Stage, clickhouse: Client) -> None:
     clickhouse.execute("TRUNCATE TABLE ledger")
     earlier = HOUR - timedelta(hours=1)
     write_ledger(clickhouse, 0, BATCH + 1, 1000, 2000)
@@ -158,13 +178,13 @@ def test_a_hole_just_before_the_hour_is_seen(platform: Settings, clickhouse: Cli
     assert "1000" in message
 
 
-def test_rows_of_a_batch_that_does_not_count_are_no_overlap(platform: Settings, clickhouse: Client) -> None:
+def test_rows_of_a_batch_that_does_not_count_are_no_overlap(platform: Stage, clickhouse: Client) -> None:
     clickhouse.execute("INSERT INTO takeovers VALUES", [(STREAM, 2, [1, 2], [BATCH + 1, (3 << 40) - 1], NOW)])
     write_ledger(clickhouse, 1, BATCH + 5, 1500, 2500)
-    assert quality.check_hours(platform, STREAM, [HOUR]).failed("critical") == []
+    assert platform.check([HOUR]).failed("critical") == []
 
 
-def test_a_balance_that_does_not_add_up_fails(platform: Settings, clickhouse: Client) -> None:
+def test_a_balance_that_does_not_add_up_fails(platform: Stage, clickhouse: Client) -> None:
     clickhouse.execute("TRUNCATE TABLE balances")
     row = (STREAM, HOUR, 7, 0, "[]", 2000, 1980, 0, 8, "{}", 2, 3, 0, 0)
     clickhouse.execute("INSERT INTO balances VALUES", [row])
@@ -180,11 +200,11 @@ def test_nothing_certified_and_no_hour_named_says_so(warehouse: Settings, tmp_pa
         quality.check_hours(empty, STREAM, [])
 
 
-def test_only_the_newest_runs_are_kept(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_runs_are_kept(platform: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("include.quality.docs.KEPT_RUNS", 1)
-    older = quality.check_hours(platform, STREAM, [HOUR])
-    newer = quality.check_hours(platform, STREAM, [HOUR])
-    kept = {path.name for path in (platform.artifacts_dir / "data_docs").iterdir() if path.is_dir()} - {
-        "assets"
-    }
+    older = platform.check([HOUR])
+    newer = platform.check([HOUR])
+    kept = {
+        path.name for path in (platform.settings.artifacts_dir / "data_docs").iterdir() if path.is_dir()
+    } - {"assets"}
     assert kept == {max(older.run, newer.run)}

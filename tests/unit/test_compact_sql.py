@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from chdb import session as chdb_session
 
+from include.compact import checks
 from include.compact.plan import hour_parameters
 from include.contracts import load_contract
 from include.reconcile.types import HOUR, Certificate
@@ -34,6 +36,10 @@ VALUES: dict[str, Any] = {
     "day": "2026-02-01",
     "incidents": ["5 key"],
     "at": 10,
+    "watcher": "watch_stream",
+    "streams": ["ad_events"],
+    "kept": [5],
+    "runs": ["r1"],
     "table": "heartbeats",
 }
 
@@ -104,7 +110,8 @@ def test_old_deltas_that_count_or_may_yet_hold_their_hour(ask: Any) -> None:
 
 
 PLAIN = [
-    "carried.sql", "closed_incidents.sql", "expired_before.sql", "limits.sql", "old_dead_letters.sql", "old_partitions.sql",
+    "carried.sql", "closed_incidents.sql", "expired_before.sql", "kept_orders.sql", "last_stop_requests.sql", "limits.sql",
+    "old_dead_letters.sql", "old_partitions.sql", "old_traffic.sql",
 ]  # fmt: skip
 
 
@@ -121,6 +128,12 @@ CONDITIONS = {
     "dead_letters.sql": "dead_letters",
     "checked.sql": "quality_checks",
     "incidents.sql": "incidents",
+    "orders.sql": "orders",
+    "stop_requests.sql": "stop_requests",
+    "approvals.sql": "replay_approvals",
+    "sends.sql": "traffic_sends",
+    "runs.sql": "traffic_truth",
+    "repairs.sql": "ledger_repairs",
 }
 
 
@@ -134,3 +147,21 @@ def test_a_condition_counts_and_drops_alike(ask: Any, condition: str, table: str
     ask(filled(read_sql("compact/count_rows.sql.j2", **names)))
     ask(filled(read_sql("compact/drop_rows.sql.j2", **names)) + " SETTINGS mutations_sync = 1")
     assert ask(filled(read_sql("compact/count_rows.sql.j2", **names))) == [("0",)]
+
+
+# Tables of the migrations that keep their rows, each for a reason.
+KEPT = {
+    "takeovers": "the highest row rules, and there is one for each start of a driver",
+    "contract_versions": "records are recounted under the version that they were folded under; one row for each",
+    "files": "a file is published once, however long ago that was; one row for each",
+    "expired_hours": "what retention itself leaves behind",
+    "expired_ledger": "what retention itself leaves behind",
+}
+
+
+def test_every_table_expires_or_is_kept_for_a_reason() -> None:
+    migrations = "".join(path.read_text(encoding="utf-8") for path in (SQL_DIR / "migrations").glob("*.sql"))
+    made = set(re.findall(r"CREATE TABLE IF NOT EXISTS (\w+)", migrations))
+    folder = Path(checks.__file__).parent
+    named = set(re.findall(r'"(\w+)"', "".join(path.read_text() for path in folder.glob("*.py"))))
+    assert made - named - KEPT.keys() == set(), "these tables grow for ever"

@@ -55,8 +55,8 @@ session.query(
 )
 session.query(f"INSERT INTO user_minutes_delta VALUES ({hour}, 'u', 'view', {batch}, 3, 1500000, 100000, 1000000)")
 end = "'2026-01-01 06:00:00'"
-values = {"stream": "'ad_events'", "from": hour, "to": end}
-names = ("ledger_balance.sql", "ad_events_served.sql", "logs_served.sql.j2", "user_events_served.sql.j2")
+values = {"stream": "'ad_events'", "from": hour, "to": end, "from_ms": 1, "to_ms": 2, "frontier": batch + 2}
+names = ("ledger_balance.sql", "ad_events_served.sql", "logs_served.sql.j2", "user_events_served.sql.j2", "sample_ranges.sql")
 statements = [read_sql(f"quality/{n}", filtered=True, cubes=served_cubes(load_contracts())) % values for n in names]
 print("ROWS" + json.dumps([json.loads(str(session.query(s, "JSON")))["data"] for s in statements]))
 """
@@ -114,3 +114,10 @@ def test_served_windows_of_actions_and_users(rows: list[list[dict[str, Any]]]) -
     action, user = found["action_metrics", "view"], found["user_totals", "u"]
     assert (action["min_value"], action["max_value"], int(action["unique_users"])) == (0.1, 1, 1)
     assert (user["value_per_event"], user["action"], int(user["window_excess"])) == (0.5, None, 0)
+
+
+def test_offsets_that_the_ledger_lists_for_the_hour_up_to_the_frontier(
+    rows: list[list[dict[str, Any]]],
+) -> None:
+    found = [(int(row["partition"]), int(row["low"]), int(row["high"])) for row in rows[4]]
+    assert found == [(partition, 1, 2) for partition in (0, 1) for _ in range(2)]

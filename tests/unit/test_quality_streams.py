@@ -38,7 +38,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Checker:
     for stream in ("user_events", "logs"):
         runner = SuiteRunner(tmp_path_factory.mktemp(stream), stream)
         parameters = expectation_parameters(load_contract(stream), HOUR)
-        for loaded in load_suites(stream):
+        for loaded in load_suites(load_contract(stream)):
             runs[f"{loaded.file.name} of {stream}"] = runner, loaded, parameters
 
     def run(suite: str, frame: pd.DataFrame) -> list[CheckResult]:

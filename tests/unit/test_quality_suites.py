@@ -14,7 +14,14 @@ import pytest
 from include.contracts import load_contract, stream_names
 from include.quality.parameters import expectation_parameters
 from include.quality.report import CheckResult
-from include.quality.suites import SUITES_DIR, SuiteError, load_suites, parameters_used, read_suite_file
+from include.quality.suites import (
+    SUITES_DIR,
+    SuiteError,
+    for_contract,
+    load_suites,
+    parameters_used,
+    read_suite_file,
+)
 from include.quality.validate import SuiteRunner
 
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
@@ -24,7 +31,7 @@ Checker = Callable[[str, pd.DataFrame], list[CheckResult]]
 @pytest.fixture(scope="module")
 def check(tmp_path_factory: pytest.TempPathFactory) -> Checker:
     contract = load_contract("ad_events")
-    suites = {loaded.file.name: loaded for loaded in load_suites("ad_events")}
+    suites = {loaded.file.name: loaded for loaded in load_suites(contract)}
     runner = SuiteRunner(tmp_path_factory.mktemp("docs"), "ad_events")
     parameters = expectation_parameters(contract, HOUR)
     return lambda suite, frame: runner.check(suites[suite], frame, HOUR, parameters)
@@ -181,8 +188,9 @@ def test_every_parameter_of_the_suites_comes_from_the_contract() -> None:
     for path in SUITES_DIR.glob("*.json"):
         suite = read_suite_file(path)
         for stream in suite.meta.streams or stream_names():
-            given = expectation_parameters(load_contract(stream), HOUR).keys()
-            assert parameters_used(suite) <= given, f"{suite.name} on {stream}"
+            contract = load_contract(stream)
+            given = expectation_parameters(contract, HOUR).keys()
+            assert parameters_used(for_contract(suite, contract)) <= given, f"{suite.name} on {stream}"
 
 
 def test_limits_follow_the_contract() -> None:
@@ -219,12 +227,15 @@ def entry(**changes: Any) -> dict[str, Any]:
         (suite_text(expectations=[entry(), entry(kwargs={"value_set": [1]})]), "expectation 2"),
         (suite_text(expectations=[entry(kwargs={"column": "a", "value_set": [1], "colour": 2})]), "colour"),
         (suite_text(meta={"purpose": "p", "query": "../x.sql", "row_key": ["a"]}), "meta.query"),
+        (suite_text(meta={"purpose": "p", "row_key": ["a"]}), "a query or a source"),
+        (suite_text(meta={"purpose": "p", "source": "wire", "row_key": ["a"]}), "meta.source"),
+        (suite_text(expectations=[entry(for_each="wonders")]), "expectations.0.for_each"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_name_and_the_reason(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "mine.json").write_text(text)
     with pytest.raises(SuiteError) as refused:
-        load_suites("ad_events", tmp_path)
+        load_suites(load_contract("ad_events"), tmp_path)
     assert "expectations/mine.json" in str(refused.value)
     assert reason in str(refused.value)
 
@@ -232,4 +243,4 @@ def test_a_wrong_file_is_refused_with_its_name_and_the_reason(tmp_path: Path, te
 def test_a_suite_for_other_streams_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(suite_text())
     with pytest.raises(FileNotFoundError, match="logs"):
-        load_suites("logs", tmp_path)
+        load_suites(load_contract("logs"), tmp_path)

@@ -1,0 +1,2 @@
+{#- Rows of given runs of generated traffic. -#}
+has(%(runs)s, run)
