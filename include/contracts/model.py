@@ -178,6 +178,11 @@ class Measure(_Part):
         added = "Decimal(38, 0)"
         return {"count": "UInt64", "sum": added, "sumsq": added, "min": "Int64", "max": "Int64"}[self.kind]
 
+    @property
+    def empty(self) -> int:
+        """Its figure in a cell of which no record holds the field."""
+        return {"min": NO_MINIMUM, "max": NO_MAXIMUM}.get(self.kind, 0)
+
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         if self.where is not None and (self.kind != "count" or self.field is not None):

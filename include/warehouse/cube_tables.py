@@ -1,8 +1,12 @@
-"""The two tables of a cube: created, widened by new measures, and never reshaped behind a person's back."""
+"""The two tables of a cube: created, widened by new measures, and never reshaped behind a person's back.
+
+Rows older than an added measure read its figure of a cell without a value, which is the column's default.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from clickhouse_driver import Client
 
@@ -10,7 +14,17 @@ from include.contracts import Cube
 from include.warehouse.sql import read_sql
 
 TEMPLATES = {"delta_table": "cubes/delta.sql.j2", "sealed_table": "cubes/sealed.sql.j2"}
-Column = tuple[str, str]
+
+
+class Column(NamedTuple):
+    """A column by name and type, and the expression that older rows read, empty for that of the type."""
+
+    name: str
+    kind: str
+    default: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.kind}" + (f" DEFAULT {self.default}" if self.default else "")
 
 
 class CubeShapeError(RuntimeError):
@@ -28,14 +42,21 @@ def ensure_cube(client: Client, cube: Cube) -> list[tuple[str, bool]]:
         table, wanted = str(getattr(cube, attribute)), read_sql(template, cube=cube)
         existed = bool(client.execute("EXISTS TABLE " + table)[0][0])
         client.execute(wanted)
-        found = [(row[0], row[1]) for row in client.execute(f"DESCRIBE TABLE {table}")]
-        expected: list[Column] = re.findall(r"^    (\w+) (.+?),?$", wanted, flags=re.MULTILINE)
+        found = [Column(row[0], row[1], row[3]) for row in client.execute(f"DESCRIBE TABLE {table}")]
+        expected = [Column(*row) for row in _COLUMN.findall(wanted)]
         new = new_columns(cube, table, found, expected)
-        for after, (name, kind) in new:
-            client.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind} AFTER {after}")
+        for after, column in new:
+            client.execute(f"ALTER TABLE {table} ADD COLUMN {column} AFTER {after}")
+        late = without_default(found, expected)
+        for column in late:
+            client.execute(f"ALTER TABLE {table} MODIFY COLUMN {column}")
         steps.append((table, not existed))
-        steps += [(f"{table}.{name}", True) for _, (name, _) in new]
+        steps += [(f"{table}.{column.name}", True) for _, column in new]
+        steps += [(f"{table}.{column.name} default", True) for column in late]
     return steps
+
+
+_COLUMN = re.compile(r"^    (\w+) (.+?)(?: DEFAULT (.+?))?,?$", flags=re.MULTILINE)
 
 
 def new_columns(
@@ -47,16 +68,23 @@ def new_columns(
         CubeShapeError
     """
     measures = {name for item in cube.measures for name in (item.name, f"came_{item.name}")}
-    missing = [column for column in expected if column not in found]
-    kept = [column for column in expected if column in found]
-    if found != kept or any(name not in measures for name, _ in missing):
+    shape = [column[:2] for column in found]
+    missing = [column for column in expected if column[:2] not in shape]
+    kept = [column[:2] for column in expected if column[:2] in shape]
+    if shape != kept or any(column.name not in measures for column in missing):
         raise CubeShapeError(
             f"table {table} has the columns {_named(found)}, the contract asks for {_named(expected)}: "
             "only measures can be added; a cube with other dimensions needs a new name"
         )
-    order = [name for name, _ in expected]
-    return [(order[order.index(column[0]) - 1], column) for column in missing]
+    order = [column.name for column in expected]
+    return [(order[order.index(column.name) - 1], column) for column in missing]
+
+
+def without_default(found: list[Column], expected: list[Column]) -> list[Column]:
+    """Return the columns of a table that lack the default that they should have."""
+    bare = {column.name for column in found if not column.default}
+    return [column for column in expected if column.default and column.name in bare]
 
 
 def _named(columns: list[Column]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in columns)
+    return ", ".join(f"{column.name} {column.kind}" for column in columns)

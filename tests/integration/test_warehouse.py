@@ -13,6 +13,7 @@ from clickhouse_driver.errors import NetworkError, ServerException
 from pydantic import SecretStr
 
 from include.contracts import Measure, load_contract
+from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
 from include.settings import Settings
 from include.warehouse import migrate, sql, views
 from include.warehouse.client import connect
@@ -159,6 +160,42 @@ def test_a_new_measure_widens_the_tables_of_a_cube(empty: Settings) -> None:
         "ad_events_sealed.came_clicks",
     ]
     assert prepare_warehouse(empty, [newer]).applied == []
+
+
+def test_rows_older_than_a_new_measure_read_a_cell_without_a_value(empty: Settings) -> None:
+    contract = ad_events()
+    cube = contract.cubes[0]
+    prepare_warehouse(empty, [contract.model_copy(update={"cubes": (cube,)})])
+    client = connect(empty)
+    for table in (cube.delta_table, cube.sealed_table):
+        client.execute(f"INSERT INTO {table} (window_start, event_count) SELECT toDateTime(0, 'UTC'), 3")
+    added = tuple(Measure(name=f"revenue_{kind}", kind=kind, field="revenue") for kind in ("min", "max"))
+    wider = cube.model_copy(update={"measures": (*cube.measures, *added)})
+    newer = contract.model_copy(update={"version": NEXT, "cubes": (wider,)})
+    names = {"ad_events_delta": "revenue_min, revenue_max"}
+    names["ad_events_sealed"] = f"{names['ad_events_delta']}, came_revenue_min, came_revenue_max"
+    nothing = (NO_MINIMUM, NO_MAXIMUM)
+    prepare_warehouse(empty, [newer])
+    for merged in (False, True):
+        found = {t: client.execute(f"SELECT {columns} FROM {t} FINAL")[0] for t, columns in names.items()}
+        assert found == {"ad_events_delta": nothing, "ad_events_sealed": nothing * 2}, f"merged: {merged}"
+        for table in names:
+            client.execute(f"OPTIMIZE TABLE {table} FINAL")
+    client.disconnect()
+
+
+def test_a_measure_that_was_added_without_a_default_gets_it(empty: Settings) -> None:
+    contract = load_contract("user_events")
+    prepare_warehouse(empty, [contract])
+    client = connect(empty)
+    client.execute("INSERT INTO user_minutes_delta (window_start) SELECT toDateTime(0, 'UTC')")
+    client.execute("ALTER TABLE user_minutes_delta DROP COLUMN value_max")
+    client.execute("ALTER TABLE user_minutes_delta ADD COLUMN value_max Int64 AFTER value_min")
+    assert client.execute("SELECT value_max FROM user_minutes_delta") == [(0,)]
+    assert prepare_warehouse(empty, [contract]).applied == ["user_minutes_delta.value_max default"]
+    assert prepare_warehouse(empty, [contract]).applied == []
+    assert client.execute("SELECT value_max FROM user_minutes_delta") == [(NO_MAXIMUM,)]
+    client.disconnect()
 
 
 @pytest.mark.parametrize("dimensions", [("country", "event_type", "ad_format"), ("event_type", "country")])

@@ -360,6 +360,9 @@ def test_a_window_over_two_hours_is_sealed_when_both_are(desk: Desk) -> None:
         *("10:57", "10:58", "10:59"),
         *("11:00", "11:01"),
     }
+    desk.came("user_minutes", "10:01:00", 1, **values)
+    joined = [status for start, status in statuses().items() if "09:57" <= start <= "10:01"]
+    assert joined == ["provisional"] * 5, "a later delta joins sealed cells of its pane and user"
 
 
 def test_a_query_gives_the_rows_of_its_view_within_its_bounds(desk: Desk) -> None:
