@@ -7,7 +7,8 @@ Hourly it takes every closed hour that is not certified or has changed since, at
 than a day is sealed again for late events once a day. Trigger it to judge one hour again, or to work through a range
 of up to 31 days: each run takes 24 hours of it and starts the next. A backfill's run judges the hour before its date.
 
-Repair `ask`: hours that differ wait for a person in `approve_repair`; all others are sealed at once.
+Repair `ask`: hours that differ wait for a person in `approve_repair`; all others are sealed at once. Hours whose repair
+was rejected are left alone until their figures change or a form names them.
 Running it twice: an hour that is certified and unchanged is skipped, unless *recount anyway*; judging it
 again gives the same figures under a newer certificate.
 

@@ -11,6 +11,8 @@ Running it twice: what was approved or replayed is not judged again, so that not
 
 **Triage**: task `judge` shows how many records passed, were rejected again, and cannot be judged, by reason; task
 `await_folding` how many were folded, and the hours that `reconcile_hour` seals again.
+- *nothing passed*: the contract rejects them still. Malformed records, and future or stale ones under the same skew and
+  maximum age, never pass: widen the contract under a new version first, as above.
 - *the stream does not run*: what was approved is folded at its next launch, and the hourly `reconcile_hour` takes the
   hours.
 - *not folded within …*: its driver runs under an older contract; trigger `restart_stream`. Nothing is lost meanwhile.

@@ -88,8 +88,8 @@ def mended(incident: Incident) -> Incident:
     return replace(
         incident,
         severity="info",
-        title=f"mended: {incident.title}",
-        message=f"over after {minutes:.0f} min; it was: {incident.message}",
+        title=f"over: {incident.title}",
+        message=f"It lasted {minutes:.0f} min, and nothing is to be done any more. What was told: {incident.message}",
     )
 
 

@@ -7,14 +7,25 @@ Warnings are rows only. A detector that cannot run is an incident too.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clickhouse_driver import Client
+from clickhouse_driver.util.escape import escape_param
 
 from include.alerts.incidents import Incident, open_keys
 from include.detect.load import Loaded
-from include.detect.store import RETRACTED, Alert, critical_alerts, now_ms, read_errors
+from include.detect.store import (
+    CONFIRMED,
+    PROVISIONAL,
+    RAISED,
+    RETRACTED,
+    Alert,
+    critical_alerts,
+    now_ms,
+    read_errors,
+)
 from include.detect.windows import text
 from include.warehouse.sql import read_sql
 
@@ -23,6 +34,11 @@ LOOK_BACK_SECONDS = 86_400
 QUIET_SECONDS = 60  # beyond one more window: by then it would have been judged
 MOST_TOLD = 20  # new ones in one go
 ERROR_SECONDS = 300
+_STATES = {
+    PROVISIONAL: "provisional: judged again once their hours are sealed",
+    CONFIRMED: "confirmed on the exact figures of sealed hours",
+    RAISED: "found on the exact figures of sealed hours",
+}
 
 
 @dataclass(frozen=True)
@@ -141,11 +157,23 @@ def _incident(run: Run, key: str) -> Incident:
         stream=stream,
         severity=newest.severity,
         title=f"{detector}: {subject} in {stream} since {text(run.start)} UTC",
-        message=f"{len(fired)} {'window' if len(fired) == 1 else 'windows'} fired, the newest at "
-        f"{text(newest.start)} UTC is {newest.state}: {newest.evidence}. "
-        f"Evidence: view alerts_current by detector, stream and subject. A provisional alert is judged again when "
-        f"its hours are sealed.",
+        message=f"{_said(newest.evidence)}. {len(fired)} {'window' if len(fired) == 1 else 'windows'} fired; these are "
+        f"the figures of {text(newest.start)} to {text(newest.end)} UTC, {_STATES.get(newest.state, newest.state)}. "
+        f"All of it: SELECT * FROM alerts_current WHERE detector = '{detector}' AND stream = '{stream}' AND "
+        f"subject = {escape_param(subject, None)} AND window_start >= '{text(run.start)}'",
     )
+
+
+def _said(evidence: str) -> str:
+    """Return evidence in words: the rule, then each figure by its name."""
+    figures = json.loads(evidence)
+    rule = figures.pop("rule", "the rule of its file")
+    named = ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in figures.items())
+    return f"Rule: {rule}. Found: {named or 'no figures'}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _broken(name: str, fault: str) -> Incident:

@@ -24,7 +24,8 @@ CRITICAL, WARNING = "critical", "warning"
 PREFIX = "hours"
 MOST_NAMED = 5
 _TO_DO = {
-    DRIFTED: "trigger reconcile_hour for these hours with repair auto, or approve their repair under Required Actions",
+    WAITS: "approve or reject the repair under Required Actions",
+    DRIFTED: "trigger reconcile_hour for these hours with repair auto, or with ask to see the figures first",
     UNPROVABLE: "nothing can prove these hours any more; find out why their raw records expired unread or unproved",
     OPEN: "see in Airflow whether watch_stream reports the stream; it must fold what is in the topic",
 }
@@ -111,7 +112,7 @@ def _incident(key: str, hours: Sequence[BadHour], evidence: str) -> Incident:
         severity=WARNING if waits or verdict == OPEN or (verdict == UNPROVABLE and intact) else CRITICAL,
         title=f"{stream} {named}{more} {what}",
         message=f"{said}{more}. It is not mended. Evidence: tables verdicts and differences by stream and hour, "
-        f"{evidence}. What to do: {_TO_DO[verdict]}.",
+        f"{evidence}. What to do: {_TO_DO[WAITS if waits else verdict]}.",
     )
 
 

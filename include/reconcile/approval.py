@@ -102,6 +102,7 @@ def body(hours: list[WaitingHour]) -> str:
     parts = [
         "Approve: the recounted figures below are served from then on, under a certificate that names you. "
         f"Reject, or no answer within {ANSWER_HOURS} hours: nothing is changed and the hours stay DRIFTED. "
+        "After Reject nobody is asked again until these figures change; after no answer, the next run asks. "
         "Figures are integers at the contract's scale (money in micro-dollars)."
     ]
     return "\n\n".join([*parts, *(_section(item) for item in hours)])
@@ -110,18 +111,33 @@ def body(hours: list[WaitingHour]) -> str:
 def _section(item: WaitingHour) -> str:
     plan, found = item.plan, item.judgement.differences
     lines = [f"### {plan.stream} {plan.hour:%Y-%m-%d %H}:00 UTC", item.judgement.reason, ""]
-    lines += ["| cube | figure, as it came | served now | after the repair |", "|---|---|---:|---:|"]
-    lines += [f"| {cube} | {name} | {served:,} | {after:,} |" for cube, name, served, after in item.totals]
+    changed = [total for total in item.totals if total[2] != total[3]]
+    if changed:
+        lines += ["| cube | figure, as it came | served now | after the repair |", "|---|---|---:|---:|"]
+        lines += [f"| {cube} | {name} | {served:,} | {after:,} |" for cube, name, served, after in changed]
+        lines += [""]
+    lines += [f"{len(item.totals) - len(changed)} of {len(item.totals)} totals of the hour stay as they are."]
     shown = found.cells[:MOST_CELLS_SHOWN]
     if shown:
         lines += ["", f"{len(shown)} of {found.total} differing cells:", ""]
         lines += ["| window (UTC) | dimensions | difference | expected | served |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {cell.window_start:%H:%M} | {_plain(cell.dimensions)} | {cell.kind} {cell.drift} "
-        f"| {cell.expected or 'nothing'} | {cell.served or 'nothing'} |"
-        for cell in shown
-    ]
+    for cell in shown:
+        expected, served = _unlike(cell.expected, cell.served)
+        lines += [
+            f"| {cell.window_start:%H:%M} | {_plain(cell.dimensions)} | {cell.kind} {cell.drift} "
+            f"| {expected or 'nothing'} | {served or 'nothing'} |"
+        ]
     return "\n".join(lines)
+
+
+def _unlike(expected: str, served: str) -> tuple[str, str]:
+    """Return both sides of a cell with the figures that differ; all of them where a side has none."""
+    if not (expected and served):
+        return expected, served
+    pairs = [
+        (one, other) for one, other in zip(expected.split(), served.split(), strict=True) if one != other
+    ]
+    return " ".join(one for one, _ in pairs), " ".join(other for _, other in pairs)
 
 
 def _plain(text: str) -> str:

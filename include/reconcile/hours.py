@@ -21,7 +21,7 @@ class StreamHistory:
     mended: hour -> number of the last repair of ledger rows that list it; unfilled: certified before a cube or measure
     of today's contract was there, and Kafka still has their records; certified_at: hour -> its last certificate;
     unproved: hour -> batch up to which late events are listed as amendments that cannot be proved;
-    waiting: hours whose repair waits for a person."""
+    waiting: hours whose repair waits for a person, or was rejected by one and nothing has changed since."""
 
     first: datetime | None
     certificates: Mapping[datetime, Certificate]

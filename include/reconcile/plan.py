@@ -20,6 +20,7 @@ from include.reconcile import store
 from include.reconcile.history import read_history, repairs
 from include.reconcile.hours import asked_hours, due_hours, needs_judgement
 from include.reconcile.mend import ChainedLedger, read_ledger
+from include.reconcile.rejected import rejected_hours
 from include.reconcile.replays import replay_findings
 from include.reconcile.stream_plan import StreamPlanner, decided
 from include.reconcile.types import (
@@ -147,6 +148,19 @@ def _hours(
     history = replace(history, mended={**history.mended, **unwritten})
     now = datetime.now(UTC)
     if not asked:
+        mended, state = repairs(client, contract.stream), ledger.state
+
+        def blank(hour: datetime) -> HourPlan:
+            base = history.certificates.get(hour)
+            return HourPlan(
+                *("", contract.stream, hour, 0, state.generation, frontier_of(state), base),
+                contract_version=contract.version,
+                repair=AUTO,
+                findings=_findings(hour, base, mended, ledger),
+            )
+
+        left = rejected_hours(client, contract, lambda hour: needs_judgement(hour, history, now), blank)
+        history = replace(history, waiting=history.waiting | left)
         return due_hours(history, now, contract.lateness_seconds)
     changed = [hour for hour in asked if needs_judgement(hour, history, now)]
     log.info("%s: %s of %s hours need a judgement", contract.stream, len(changed), len(asked))

@@ -17,6 +17,7 @@ from include.reconcile.amend import amendments, record, unproved
 from include.reconcile.approval import answered, needs_answer
 from include.reconcile.certificate import REPAIRED_BY, certificate_document, export_certificates
 from include.reconcile.judging import certificate_in_force, require_same_base
+from include.reconcile.rejected import served_now
 from include.reconcile.report import HourLine
 from include.reconcile.types import (
     CERTIFYING,
@@ -82,7 +83,7 @@ def seal_run(
                 _publish_verdict(client, plan, judgement)
             waits = needs_answer(plan, judged[key]) and answers.get(key) is None
             if waits:
-                store.write_asked(client, plan)
+                store.write_asked(client, plan, served_now(client, load(plan.stream), plan))
             lines.append(HourLine.of(plan, recounted, judgement, waits))
         export_certificates(settings, client, certified)
     finally:

@@ -114,9 +114,9 @@ def write_judgement(client: Client, plan: HourPlan, judgement: Judgement) -> Non
     _write(client, VERDICT, plan, asdict(judgement))
 
 
-def write_asked(client: Client, plan: HourPlan) -> None:
-    """Record that the repair of an hour waits for a person."""
-    _write(client, ASKED, plan, {})
+def write_asked(client: Client, plan: HourPlan, served: str) -> None:
+    """Record that the repair of an hour waits for a person; served: what it looks like now, as in rejected.py."""
+    _write(client, ASKED, plan, {"served": served})
 
 
 def write_answer(client: Client, plan: HourPlan, answer: Answer) -> None:

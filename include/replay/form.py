@@ -10,20 +10,22 @@ from include.contracts.classifier import REASONS
 from include.replay.letters import LAST_MS, Choice
 
 
+class FormError(ValueError):
+    """A field of the form makes no sense; the message names it and its value."""
+
+
 def parse_choice(params: Mapping[str, Any]) -> Choice:
     """Return the choice of a form: reasons, from_time and to_time (ISO 8601 or None, UTC when no offset is given).
 
     Raises:
-        ValueError: a reason is not known, a time is not ISO 8601, or the times hold nothing between them.
+        FormError: a reason is not known, a time is not ISO 8601, or the times hold nothing between them.
     """
     unknown = sorted(set(params["reasons"]) - set(REASONS))
     if unknown or not params["reasons"]:
-        raise ValueError(f"reasons {unknown or params['reasons']!r}: choose from {', '.join(REASONS)}")
+        raise FormError(f"reasons {unknown or params['reasons']!r}: choose from {', '.join(REASONS)}")
     start, end = _ms("from_time", params["from_time"], -1), _ms("to_time", params["to_time"], LAST_MS)
     if start >= end:
-        raise ValueError(
-            f"nothing is between from_time {params['from_time']} and to_time {params['to_time']}"
-        )
+        raise FormError(f"nothing is between from_time {params['from_time']} and to_time {params['to_time']}")
     return Choice(tuple(sorted(set(params["reasons"]))), start, end)
 
 
@@ -33,5 +35,5 @@ def _ms(name: str, text: str | None, otherwise: int) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"{name} {text!r} is no ISO 8601 time") from error
+        raise FormError(f"{name} {text!r} is no ISO 8601 time") from error
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -51,7 +51,15 @@ class Outcome:
             "cannot be judged": sum(self.unjudged.values()),
             **{f"  {then}, {why}": count for (then, why), count in sorted(self.unjudged.items())},
             "hours": [f"{hour:%Y-%m-%dT%HZ}: {count}" for hour, count in sorted(self.hours.items())],
+            **({} if self.passed else {"nothing passed": self._why_none()}),
         }
+
+    def _why_none(self) -> str:
+        if self.rejected:
+            return f"version {self.contract_version} of the contract rejects all of them; see Triage for what changes it"
+        if self.unjudged:
+            return "Kafka has none of these records any more"
+        return "no dead letter of this choice is left that was neither approved nor replayed"
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ class Folded:
             "folded": sum(self.hours.values()),
             "hours to seal again": [f"{hour:%Y-%m-%dT%HZ}" for hour in sorted(self.hours)],
             **({"the rest": self.waits} if self.waits else {}),
+            **({} if self.approved else {"nothing to fold": "this run approved no record"}),
         }
 
 

@@ -6,17 +6,26 @@ from typing import Any
 
 
 def judge(params: dict[str, Any], dag_run: Any) -> dict[str, str]:
-    """Judge the dead letters that a form chooses and approve those that pass; return the run and its stream."""
+    """Judge the dead letters that a form chooses and approve those that pass; return the run and its stream.
+
+    Raises:
+        AirflowFailException: the form, or a contract that was edited without a new version, must be mended first.
+    """
+    from airflow.sdk.exceptions import AirflowFailException
+
     from include.contracts import load_contract
-    from include.replay.form import parse_choice
+    from include.replay.form import FormError, parse_choice
     from include.replay.run import judge_letters
     from include.settings import get_settings
     from include.summary import log_summary
+    from include.warehouse.contract_versions import ContractChangedError
 
     stream, dry_run = params["stream"], params["dry_run"]
-    outcome = judge_letters(
-        get_settings(), load_contract(stream), parse_choice(params), dag_run.run_id, dry_run
-    )
+    try:
+        choice = parse_choice(params)
+        outcome = judge_letters(get_settings(), load_contract(stream), choice, dag_run.run_id, dry_run)
+    except (FormError, ContractChangedError) as error:  # another attempt would meet the same
+        raise AirflowFailException(str(error)) from None
     log_summary(
         f"dead letters of {stream}" + (", dry run: none approved" if dry_run else ""), outcome.figures()
     )

@@ -117,6 +117,7 @@ def await_running(
         while True:
             sights = watch.look(patience)
             patience.note([sight.progress() for sight in sights.values()])
+            watch.tell(sights)
             watch.end_overtaken(sights)
             verdicts = {stream: sight.verdict() for stream, sight in sights.items()}
             if WAITS not in verdicts.values():
@@ -176,6 +177,7 @@ class _Watch:
         self._client, self._control = connect(settings), ControlLog(settings)
         self._first_claims = {stream: self._control.newest_claim(stream) for stream in streams}
         self.state, self.dead = "", False
+        self._told: dict[str, str] = {}
 
     def look(self, patience: _Patience) -> dict[str, Sight]:
         """Return what is seen now; a master that is away is waited for too."""
@@ -208,6 +210,18 @@ class _Watch:
             claims = ", ".join(f"generation {sight.claim} of {stream}" for stream, sight in sights.items())
             log.info("launch %s was overtaken by %s: ending driver %s", self.launch, claims, self._driver)
             _kill_launch(self._settings, self.launch, self._driver)
+
+    def tell(self, sights: Mapping[str, Sight]) -> None:
+        """Log what a launch has come to, a line a stream whenever that changes."""
+        for stream, sight in sights.items():
+            said = f"driver {self.state}, no heartbeat yet"
+            if sight.own is not None:
+                waits = "" if sight.committed or sight.own.state != "running" else ", not committed yet"
+                claimed = f", generation {sight.own.generation}" if sight.own.generation else ""
+                said = f"{sight.own.state}{claimed}{waits}"
+            if self._told.get(stream) != said:
+                self._told[stream] = said
+                log.info("%s: %s", stream, said)
 
     def is_hopeless(self, sights: Mapping[str, Sight]) -> bool:
         """Return whether the driver is dead and nobody has claimed a stream since, whose driver may be starting."""

@@ -110,6 +110,11 @@ class LaunchStreamOperator(SparkSubmitOperator):
         )
         if set(running) == set(launch.streams):
             return self._already_running(running, launch)
+        for beat in running.values():
+            log.info(
+                "%s runs as generation %d of launch %s: the new driver goes on with it where its ledger ends",
+                *(beat.stream, beat.generation, beat.launch),
+            )
         skips = dict(skip.split("=", 1) for skip in launch.skip_to)
         self._waiting = {
             s: progress.waiting_offsets(settings, s, launch.start, skips.get(s, "")) for s in launch.streams

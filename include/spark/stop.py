@@ -130,7 +130,10 @@ class _Stop:
         cluster = read_cluster(self._settings)
         if cluster.carries(self._stream):
             served = self._others(cluster.drivers_of(self._stream))
-            return STOPPED if stopped and served else ""
+            if not (stopped and served):
+                return ""
+            log.info("its driver %s goes on with %s", ", ".join(self._ids), ", ".join(served))
+            return STOPPED
         if self._alive():
             return ""
         return STOPPED if stopped else ENDED

@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from clickhouse_driver import Client
+from clickhouse_driver.errors import ErrorCodes, ServerException
 
 from include.settings import Settings, get_settings
+
+NOT_PREPARED = (ErrorCodes.UNKNOWN_TABLE, ErrorCodes.UNKNOWN_DATABASE)
+
+
+class _Client(Client):  # type: ignore[misc]
+    """A client whose errors are one line, without the server's stack trace, and say what to do about a missing table."""
+
+    def receive_packet(self) -> Any:
+        try:
+            return super().receive_packet()
+        except ServerException as error:
+            raise _readable(error) from None
+
+    def establish_connection(self, settings: Any) -> Any:
+        try:
+            return super().establish_connection(settings)
+        except ServerException as error:
+            raise _readable(error) from None
+
+
+def _readable(error: ServerException) -> ServerException:
+    error.message = str(error.message).split(" Stack trace:", 1)[0].rstrip(". ")
+    if error.code in NOT_PREPARED:
+        error.message += ": the warehouse is not prepared for this checkout; trigger prepare_platform"
+    error.args = (error.message,)
+    return error
 
 
 def connect(
@@ -17,7 +46,7 @@ def connect(
         clickhouse_driver.errors.ServerException: the login or the database is refused.
     """
     settings = settings or get_settings()
-    return Client(
+    return _Client(
         host=settings.clickhouse_host,
         port=settings.clickhouse_port,
         user=settings.clickhouse_user,

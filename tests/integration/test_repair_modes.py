@@ -54,10 +54,10 @@ def answer(stream: Stream, run: str, said: Answer) -> list[HourLine]:
     return seal_run(stream.settings, run, stream.load, hours=hours)
 
 
-def due(stream: Stream) -> set[datetime]:
+def due(stream: Stream, repair: str = "ask") -> set[datetime]:
     """Return the hours that the next scheduled run would take up."""
     return {
-        plan.hour for plan in make_plans(stream.settings, ["ad_events"], None, None, "ask", stream.load)[1]
+        plan.hour for plan in make_plans(stream.settings, ["ad_events"], None, None, repair, stream.load)[1]
     }
 
 
@@ -112,6 +112,34 @@ def test_a_rejected_repair_changes_nothing_and_is_one_incident_until_the_hour_is
     assert ([item.key for item in there], over) == ([waiting.key], []), "it is told already"
     assert only(stream.reconcile("auto")).verdict == "REPAIRED"
     assert alerting.incidents(bad_hours(stream), open_keys(stream.client), "e") == ([], [waiting.key])
+
+
+def test_a_rejection_is_remembered_until_the_figures_change_and_asked_again_by_name(stream: Stream) -> None:
+    run, _ = run_asked(stream)
+    answer(stream, run, Answer(False, "bob"))
+    assert HOUR not in due(stream), "bob is not asked again about the same figures"
+    assert HOUR not in due(stream, "auto"), "and is not overruled by the clock"
+    named = make_plans(stream.settings, ["ad_events"], HOUR, HOUR, "ask", stream.load)[1]
+    assert [plan.hour for plan in named] == [HOUR], "a form that names the hour asks again"
+    drop(stream, "ad_events_delta", f"country = 'KR' AND window_start < '{NEXT:%Y-%m-%d %H:%M:%S}'")
+    assert HOUR in due(stream), "figures that changed since are asked about"
+    answer(stream, run_asked(stream)[0], Answer(False, "bob"))
+    assert HOUR not in due(stream), "and that answer is remembered too"
+    stream.send([(json.dumps(event(7_000, HOUR)).encode(), HOUR)])
+    stream.fold()
+    assert HOUR in due(stream), "a late event changes the figures"
+    answer(stream, run_asked(stream)[0], Answer(False, ""))
+    assert HOUR in due(stream), "silence is no answer"
+
+
+def test_a_rejected_repair_of_sealed_figures_is_remembered_until_another_row_goes(stream: Stream) -> None:
+    stream.reconcile("auto", HOUR, until=NEXT)
+    drop(stream, "ad_events_sealed", f"country = 'US' AND window_start < '{NEXT:%Y-%m-%d %H:%M:%S}'")
+    assert due(stream) >= {HOUR}
+    answer(stream, run_asked(stream)[0], Answer(False, "bob"))
+    assert not due(stream) & {HOUR, NEXT}
+    drop(stream, "ad_events_sealed", f"country = 'KR' AND window_start < '{NEXT:%Y-%m-%d %H:%M:%S}'")
+    assert HOUR in due(stream)
 
 
 def test_an_approval_is_void_when_the_certificate_changed_meanwhile(stream: Stream) -> None:

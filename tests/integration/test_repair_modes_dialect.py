@@ -55,6 +55,17 @@ def test_an_hour_waits_until_each_run_that_asked_is_answered(engine: Engine) -> 
     assert engine.ask("reconcile/waiting.sql", values) == []
 
 
+def test_the_newest_answered_question_of_an_hour_is_read(engine: Engine) -> None:
+    row = "INSERT INTO reconciliations VALUES ('{}', 'a', '{}', '{}', 1, 1, 1, 0, 0, '{}', '2025-12-16 {}:00:00')"
+    values = {"stream": "a", "since": "2025-12-15 03:00:00"}
+    for run, at, said in (("r2", "05", "no"), ("r1", "04", "yes")):
+        engine.session.query(row.format(run, HOUR, "asked", f"shown by {run}", at))
+        engine.session.query(row.format(run, HOUR, "answer", said, "06"))
+    engine.session.query(row.format("r3", HOUR, "asked", "not answered", "07"))
+    assert engine.ask("reconcile/answered.sql", values) == [[HOUR, "r2", "shown by r2", "no"]]
+    assert engine.ask("reconcile/answered.sql", {**values, "since": "2025-12-16 07:00:00"}) == []
+
+
 def test_bad_hours_are_those_whose_newest_verdict_is_no_proof(engine: Engine) -> None:
     columns = "stream, hour, seal, verdict, reason, missing, excess, mismatched, run, judged_at, judged_ms"
     for hour, verdict, millisecond in (
@@ -89,6 +100,12 @@ def test_late_deltas_change_the_figures_under_a_certificate_and_totals_hold_both
     }
     (late,) = engine.ask("reconcile/late_cells.sql.j2", values, cube=ad_events().cubes[0])
     assert [int(figure) for figure in late[6:]] == [7, 5, 700, 500], "after and before, of count and revenue"
+    one = {**values, "base_frontier": N}
+    none = {**values, "base_frontier": N + 1}
+    digests = [
+        engine.ask("reconcile/delta_digest.sql.j2", some, cube=ad_events().cubes[0]) for some in (one, none)
+    ]
+    assert [found[0][0].split("-")[0] for found in digests] == ["1", "0"], "deltas after the base alone"
     (totals,) = engine.ask("reconcile/totals.sql.j2", values, cube=ad_events().cubes[0])
     assert [int(figure) for figure in totals] == [8, 8, 800, 800]
 

@@ -337,7 +337,7 @@ def test_an_incident_is_told_once_and_its_end_once(clickhouse: Client, told: Sim
     for _ in range(2):
         mend({}, ["stream:x", "stream:other"], told.settings)
     assert len(told.sent()) == 2, told.sent()
-    assert told.sent()[1].startswith("mended: x is gone|over after 0 min"), told.sent()
+    assert told.sent()[1].startswith("over: x is gone|It lasted 0 min"), told.sent()
     assert find_open(clickhouse, "stream:x") is None
     tell_once({}, [INCIDENT], told.settings)
     assert len(told.sent()) == 3, "after its end the same is a new incident"

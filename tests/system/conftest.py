@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 import pytest
 from clickhouse_driver import Client
 
-from include.contracts import Contract, load_contract
+from include.contracts import Contract, load_contract, stream_names
 from include.demo.airflow_api import AirflowApi
 from include.demo.steps import Demo, DemoSize
 from include.demo.streams import StreamBalance, stream_balance
@@ -33,13 +33,17 @@ STREAM = "ad_events"
 
 @dataclass(frozen=True)
 class Platform:
-    """The running platform as a user and a saboteur have it."""
+    """The running platform as a user and a saboteur have it; contract: of the stream that its methods look at."""
 
     api: AirflowApi
     settings: Settings
     contract: Contract
     layout: Layout
     damage: Damage
+
+    def looking_at(self, stream: str) -> Platform:
+        """Return the same platform, looking at another stream."""
+        return replace(self, contract=load_contract(stream))
 
     def demo(self, size: DemoSize) -> Demo:
         """Return the demo's steps with this much traffic."""
@@ -52,7 +56,7 @@ class Platform:
     def lag(self) -> int:
         """Return how many offsets are not yet committed."""
         client = self.client()
-        frontier = read_position(client, STREAM).frontier
+        frontier = read_position(client, self.contract.stream).frontier
         client.disconnect()
         ends = Offsets(self.settings, self.contract.topic.name).ends()
         return sum(max(0, end - frontier.get(partition, 0)) for partition, end in ends.items())
@@ -78,7 +82,7 @@ class Platform:
     def generation(self) -> int:
         """Return the highest generation that has taken over."""
         client = self.client()
-        generation = read_position(client, STREAM).generation
+        generation = read_position(client, self.contract.stream).generation
         client.disconnect()
         return generation
 
@@ -115,6 +119,11 @@ def platform() -> Iterator[Platform]:
         api = AirflowApi(address, USER, load_secrets(layout.secrets).airflow_password)
         platform = Platform(api, get_settings(), load_contract(STREAM), layout, Damage(layout))
         platform.demo(DemoSize()).prepare()
+        others = [stream for stream in stream_names() if stream != STREAM]
+        if running_launches(
+            platform.settings, others
+        ):  # a driver that also carries them would outlive a takeover
+            platform.api.run("stop_stream", {"streams": others})
         yield platform
         get_settings.cache_clear()
 

@@ -38,14 +38,26 @@ def test_an_hour_that_is_proved_asks_nobody() -> None:
 
 
 def test_the_question_holds_reason_figures_before_and_after_and_the_first_differences() -> None:
-    item = WaitingHour(ASKED, MENDABLE, (("ad_events", "event_count", 197, 1200),))
+    item = WaitingHour(
+        ASKED, MENDABLE, (("ad_events", "event_count", 197, 1200), ("ad_events", "revenue", 5, 5))
+    )
     assert subject([item]) == "Repair ad_events 2026-01-01T05?"
     assert subject([item] * 6).endswith("and 2 more?")
     text = body([item])
     assert "served figures differ" in text
     assert "| ad_events | event_count | 197 | 1,200 |" in text
+    assert "revenue" not in text, "what a repair does not change is no help to decide"
+    assert "1 of 2 totals of the hour stay as they are" in text
     assert "20 of 30 differing cells" in text
     assert "| 05:00 | country=U\\|S | missing lost_row | event_count=3 | nothing |" in text
+
+
+def test_a_mismatched_cell_shows_the_figures_that_differ() -> None:
+    cell = Difference(
+        "c", HOUR, "k=1", "mismatched", "n=3 low=1 high=9", "n=4 low=1 high=8", "altered_figure"
+    )
+    item = WaitingHour(ASKED, Judgement("REPAIRED", "differ", Differences(mismatched=1, cells=(cell,))), ())
+    assert "| mismatched altered_figure | n=3 high=9 | n=4 high=8 |" in body([item])
 
 
 def test_an_answer_names_its_user_and_the_clock_names_nobody() -> None:

@@ -227,7 +227,7 @@ def test_alerts_that_follow_each_other_are_one_incident_told_once() -> None:
     ]
     assert there[1].severity == "critical"
     assert "2 windows fired" in there[1].message
-    assert '{"n": 1}' in there[1].message
+    assert "Found: n 1. 2 windows fired" in there[1].message
     known = {found.key: 0 for found in there}
     again, over = alert_incidents([*first, alert(PROVISIONAL, NINE + 180)], known, NINE + 235)
     assert ({found.key for found in again}, over) == (set(known), [])

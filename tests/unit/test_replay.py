@@ -6,17 +6,19 @@ import json
 import subprocess
 import sys
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from include.contracts.classifier import REASONS, Classifier
-from include.replay.form import parse_choice
+from include.replay import steps
+from include.replay.form import FormError, parse_choice
 from include.replay.judge import Passed, judge
 from include.replay.letters import LAST_MS, Choice, Letter
 from include.replay.originals import EXPIRED, READ_THROUGH, Missing
-from include.replay.run import reconcile_forms
+from include.replay.run import Folded, Outcome, reconcile_forms
 from include.settings import PROJECT_ROOT
 from include.streaming import replays
 from include.streaming.query import Query
@@ -118,8 +120,38 @@ def test_a_form_chooses_reasons_and_times() -> None:
     ],
 )
 def test_nonsense_in_a_form_is_named(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(FormError, match=message):
         parse_choice({**FORM, **change})
+
+
+def test_a_form_that_makes_no_sense_is_not_tried_again() -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    form = {**FORM, "stream": "ad_events", "dry_run": True, "from_time": "yesterday"}
+    with pytest.raises(AirflowFailException, match="from_time 'yesterday'"):
+        steps.judge(form, None)
+
+
+def test_a_run_in_which_nothing_passes_says_why() -> None:
+    none: dict[str, Any] = {
+        "passed": Counter(),
+        "rejected": Counter(),
+        "unjudged": Counter(),
+        "hours": Counter(),
+    }
+    rejected = {**none, "rejected": Counter({("malformed", "malformed"): 3})}
+    gone = {**none, "unjudged": Counter({("malformed", EXPIRED): 3})}
+    said = [
+        Outcome("ad_events", 2, judged, **counts).figures()["nothing passed"]
+        for judged, counts in ((0, none), (3, rejected), (0, gone))
+    ]
+    assert "no dead letter of this choice" in said[0]
+    assert "version 2 of the contract rejects all" in said[1]
+    assert "Kafka has none" in said[2]
+    some = Outcome("ad_events", 2, 1, **{**none, "passed": Counter({"schema": 1})})
+    assert "nothing passed" not in some.figures()
+    assert "approved no record" in str(Folded(0, {}, "").figures())
+    assert "approved no record" not in str(Folded(2, {HOUR: 2}, "").figures())
 
 
 def test_hours_are_sealed_again_in_stretches_of_at_most_a_day() -> None:
