@@ -73,7 +73,12 @@ def fill(run: Run, days: int, fresh: datetime, share: float = 1.0) -> int:
 
     Returns:
         The rows written.
+
+    Raises:
+        ValueError: no day to seal; numbers(0) of ClickHouse 18.16 never ends.
     """
+    if days < 1:
+        raise ValueError(f"at least one sealed day is needed; got {days}")
     rows = 0
     for contract in load_contracts():
         for statement in _proof(contract, days, fresh):

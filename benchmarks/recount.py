@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,9 +21,10 @@ from pyspark.sql import SparkSession
 
 from benchmarks import report
 from benchmarks.contenders import FoldContender
-from benchmarks.recounting import HOUR, HOUR_CONTENDERS, HourContender, Recount
+from benchmarks.recounting import HOUR, HOUR_CONTENDERS, Recount
+from benchmarks.rounds import measure
 from benchmarks.throughput import EXPECTED, check
-from benchmarks.workload import Totals, Workload, filled_topic
+from benchmarks.workload import Workload, filled_topic
 from include.logs import configure_logging
 from include.settings import Settings, get_settings
 from include.spark.submission import LONG_METHODS, connector_jars, recount_conf
@@ -32,7 +32,7 @@ from include.spark.submission import LONG_METHODS, connector_jars, recount_conf
 log = logging.getLogger("benchmarks.recount")
 
 RESULTS = Path(__file__).parent / "results" / "recount.json"
-PEERS = ("obvious", "bounded")
+PEERS = ("obvious", "bounded", "deduplicated")
 BATCH_OFFSETS = 100_000
 
 
@@ -67,23 +67,6 @@ def start_spark(settings: Settings) -> SparkSession:
     return spark
 
 
-def measure(
-    contenders: Sequence[HourContender], truth: Totals, events: int, rounds: int, seed: int
-) -> dict[str, list[float]]:
-    """Return the seconds of each contender's rounds, after one unmeasured run of each."""
-    order = random.Random(seed)
-    seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    for number in range(rounds + 1):
-        for contender in order.sample(contenders, len(contenders)):
-            taken = contender.run()
-            check(contender.name, contender.served(), truth)
-            label = f"round {number}" if number else "warm-up"
-            log.info("%-9s %-8s %7.2f s %10.0f events/s", label, contender.name, taken, events / taken)
-            if number:
-                seconds[contender.name].append(round(taken, 3))
-    return seconds
-
-
 def run(settings: Settings, given: argparse.Namespace) -> tuple[Workload, dict[str, list[float]], int]:
     """Fill a topic, fold it, and measure; also return how many offsets the recount read.
 
@@ -108,7 +91,13 @@ def run(settings: Settings, given: argparse.Namespace) -> tuple[Workload, dict[s
             fold.close()
             begin, end = hour.timestamp(), (hour + HOUR).timestamp()
             truth = {key: found for key, found in workload.truth.items() if begin <= key[0] < end}
-            seconds = measure(contenders, truth, given.events, given.rounds, given.seed)
+            seconds = measure(
+                contenders,
+                given.events,
+                given.rounds,
+                given.seed,
+                lambda contender: check(contender.name, contender.served(), truth),
+            )
             recount = next(found for found in contenders if isinstance(found, Recount))
             recount.require_proved()
             return workload, seconds, recount.offsets_read()
@@ -122,11 +111,8 @@ def readme_line(
     date: str, command: str, timings: dict[str, report.Timing], share: float, where: report.Machine
 ) -> str:
     """Return the row for the recount's table in README.md."""
-    figures = [f"{t.median:.2f} ({t.fastest:.2f} to {t.slowest:.2f})" for t in timings.values()]
-    ratios = []
-    for peer in PEERS:
-        found = report.ratio(timings, Recount.name, peer)
-        ratios.append("-" if found is None else f"{found.of_medians:.2f}x, {found.of_fastest:.2f}x")
+    figures = [str(timings.get(name, "-")) for name in HOUR_CONTENDERS]
+    ratios = [str(report.ratio(timings, Recount.name, peer) or "-") for peer in PEERS]
     return "| " + " | ".join([date, str(where), f"`{command}`", *figures, *ratios, f"{share:.1%}"]) + " |"
 
 

@@ -108,28 +108,22 @@ class ObviousBatch(HourContender):
     name = "obvious"
 
     def work(self) -> None:
-        event = F.from_json(F.col("value").cast("string"), SCHEMA)
+        window, dimensions = F.window("timestamp", "1 minute"), ("event_type", "country", "ad_format")
         totals = (
-            self.read()
-            .select(event.alias("event"))
-            .select("event.*")
-            .where((F.col("timestamp") >= F.lit(self.hour)) & (F.col("timestamp") < F.lit(self.hour + HOUR)))
-            .groupBy(F.window("timestamp", "1 minute"), "event_type", "country", "ad_format")
+            self.events()
+            .groupBy(window, *dimensions)
             .agg(F.count("*").alias("events"), F.sum("revenue").alias("total"), F.avg("revenue").alias("avg"))
-            .select(
-                *(
-                    F.unix_timestamp("window.start"),
-                    "event_type",
-                    "country",
-                    "ad_format",
-                    "events",
-                    "total",
-                    "avg",
-                )
-            )
+            .select(F.unix_timestamp("window.start"), *dimensions, "events", "total", "avg")
         )
         rows = [(*row[:4], 0, *row[4:]) for row in totals.collect()]
         self.client.execute(f"INSERT INTO obvious ({OBVIOUS_COLUMNS}) VALUES", rows)
+
+    def events(self) -> DataFrame:
+        """Return the events of the hour."""
+        event = F.from_json(F.col("value").cast("string"), SCHEMA)
+        moment = F.col("timestamp")
+        inside = (moment >= F.lit(self.hour)) & (moment < F.lit(self.hour + HOUR))
+        return self.read().select(event.alias("event")).select("event.*").where(inside)
 
     def read(self, **bounds: str) -> DataFrame:
         """Return the records of the topic, of all of it without bounds."""
@@ -166,8 +160,17 @@ class BoundedBatch(ObviousBatch):
         return super().read(**times, **bounds)
 
 
+class DeduplicatedBatch(ObviousBatch):
+    """The obvious job told to count each identity once, as the recount does."""
+
+    name = "deduplicated"
+
+    def events(self) -> DataFrame:
+        return super().events().dropDuplicates(["event_id"])
+
+
 HOUR_CONTENDERS: dict[str, Callable[[SparkSession, Workload, datetime], HourContender]] = {
-    kind.name: kind for kind in (Recount, ObviousBatch, BoundedBatch)
+    kind.name: kind for kind in (Recount, ObviousBatch, BoundedBatch, DeduplicatedBatch)
 }
 
 

@@ -28,6 +28,9 @@ class Timing:
     rate: float
     fastest_rate: float
 
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.fastest:.2f} to {self.slowest:.2f})"
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -35,6 +38,9 @@ class Ratio:
 
     of_medians: float
     of_fastest: float
+
+    def __str__(self) -> str:
+        return f"{self.of_medians:.2f}x, {self.of_fastest:.2f}x"
 
 
 @dataclass(frozen=True)
@@ -66,10 +72,10 @@ def ratio(timings: Mapping[str, Timing], product: str = PRODUCT, peer: str = PEE
 def table(timings: Mapping[str, Timing], product: str = PRODUCT, peers: Sequence[str] = (PEER,)) -> str:
     """Return the aligned table of all contenders, and below it the ratio of the product to each peer."""
     lines = [
-        f"{'contender':<10} {'median s':>9} {'min s':>9} {'max s':>9} {'events/s':>10} {'fastest/s':>10}"
+        f"{'contender':<12} {'median s':>9} {'min s':>9} {'max s':>9} {'events/s':>10} {'fastest/s':>10}"
     ]
     lines += [
-        f"{name:<10} {t.median:>9.2f} {t.fastest:>9.2f} {t.slowest:>9.2f} {t.rate:>10,.0f} {t.fastest_rate:>10,.0f}"
+        f"{name:<12} {t.median:>9.2f} {t.fastest:>9.2f} {t.slowest:>9.2f} {t.rate:>10,.0f} {t.fastest_rate:>10,.0f}"
         for name, t in timings.items()
     ]
     for peer in peers:
@@ -94,12 +100,7 @@ def as_json(timings: Mapping[str, Timing]) -> dict[str, Any]:
 def readme_line(date: str, where: Machine, command: str, timings: Mapping[str, Timing]) -> str:
     """Return the row for the throughput table of README.md."""
     found = ratio(timings)
-    figures = [
-        f"{timings[name].median:.2f} ({timings[name].fastest:.2f} to {timings[name].slowest:.2f})"
-        if name in timings
-        else "-"
-        for name in (PRODUCT, PEER, "source")
-    ]
+    figures = [str(timings.get(name, "-")) for name in (PRODUCT, PEER, "source")]
     ratios = ["-", "-"] if found is None else [f"{found.of_medians:.2f}x", f"{found.of_fastest:.2f}x"]
     return "| " + " | ".join([date, str(where), f"`{command}`", *figures, *ratios]) + " |"
 

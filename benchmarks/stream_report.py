@@ -35,9 +35,14 @@ def answers_table(stream: str, answers: Sequence[Answer]) -> str:
     return "\n".join(lines)
 
 
+def timings_of(outcome: Outcome, events: int) -> dict[str, report.Timing]:
+    """Return the figures of each contender that ran."""
+    return {name: report.timing(taken, events) for name, taken in outcome.seconds.items()}
+
+
 def as_json(outcome: Outcome, events: int) -> dict[str, Any]:
     """Return the figures of one stream for the results file."""
-    timings = {name: report.timing(taken, events) for name, taken in outcome.seconds.items()}
+    timings = timings_of(outcome, events)
     ratios = {peer: report.ratio(timings, "fold", peer) for peer in PEERS}
     return {
         "value_bytes": round(outcome.value_bytes, 1),
@@ -57,14 +62,6 @@ def readme_line(
     date: str, where: report.Machine, command: str, stream: str, timings: dict[str, report.Timing]
 ) -> str:
     """Return the row for the table of streams in README.md."""
-    figures = [
-        f"{timings[name].median:.2f} ({timings[name].fastest:.2f} to {timings[name].slowest:.2f})"
-        if name in timings
-        else "-"
-        for name in STREAM_CONTENDERS
-    ]
-    ratios = []
-    for peer in PEERS:
-        found = report.ratio(timings, "fold", peer)
-        ratios.append("-" if found is None else f"{found.of_medians:.2f}x, {found.of_fastest:.2f}x")
+    figures = [str(timings.get(name, "-")) for name in STREAM_CONTENDERS]
+    ratios = [str(report.ratio(timings, "fold", peer) or "-") for peer in PEERS]
     return "| " + " | ".join([date, str(where), f"`{command}`", stream, *figures, *ratios]) + " |"

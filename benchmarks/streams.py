@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import cast
 
 import pyspark
+from pyspark.logger import PySparkLogger
 from pyspark.sql import DataFrame, SparkSession
 
 from benchmarks import report
 from benchmarks.asking import ask_all
 from benchmarks.contenders import Contender
+from benchmarks.rounds import measure
 from benchmarks.stream_contenders import (
     STREAM_CONTENDERS,
     CountedFold,
@@ -27,8 +29,8 @@ from benchmarks.stream_contenders import (
     StreamWorkload,
     create_tables,
 )
-from benchmarks.stream_report import PEERS, Outcome, answers_table, as_json, readme_line
-from benchmarks.throughput import EXPECTED, measure, start_spark
+from benchmarks.stream_report import PEERS, Outcome, answers_table, as_json, readme_line, timings_of
+from benchmarks.throughput import EXPECTED, start_spark
 from benchmarks.view_counts import VIEWS, UnequalCountsError, check_counts, counts_of
 from benchmarks.workload import fill, own_place
 from include.contracts import Contract
@@ -53,8 +55,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments; nonsense ends the process with a message that names it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streams", description=__doc__)
     parser.add_argument("--stream", choices=[*VIEWS, "all"], default="all", help="whose events")
-    parser.add_argument("--events", type=int, default=1_000_000, help="events in each topic")
-    parser.add_argument("--rounds", type=int, default=5, help="measured runs of each contender")
+    parser.add_argument("--events", type=int, default=300_000, help="events in each topic")
+    parser.add_argument("--rounds", type=int, default=3, help="measured runs of each contender")
     parser.add_argument("--master", default="local[2]", help="Spark master, in this process's JVM")
     parser.add_argument("--seed", type=int, default=1, help="of the events and of the order of rounds")
     names = list(STREAM_CONTENDERS)
@@ -81,6 +83,7 @@ def run_stream(settings: Settings, spark: SparkSession, stream: str, given: argp
         events = cast(Logs | UserEvents, traffic).accepted()
         sent = {view.name: counts_of(view, events, contract.lateness_seconds) for view in VIEWS[stream]}
         records = _few_records(spark, here, contract)
+        log.info("%s: asking Spark for %s views, and for what else people ask", stream, len(sent))
         runs, answers = ask_all(spark, contract, records, VIEWS[stream], here.scratch_dir)
         print(answers_table(stream, answers), flush=True)
         workload = StreamWorkload(here, contract, given.events, filled.value_bytes, sent, runs)
@@ -115,6 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parse_arguments(arguments)
     configure_logging()
     logging.getLogger("include").setLevel(logging.WARNING)
+    # A refusal is an answer, told in a line; PySpark would log the JVM's stack trace of it.
+    PySparkLogger.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     settings = get_settings()
     command = (
         f"python -m benchmarks.streams --stream {given.stream} --events {given.events} --rounds {given.rounds} "
@@ -127,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             for stream in VIEWS if given.stream == "all" else (given.stream,):
                 outcomes[stream] = run_stream(settings, spark, stream, given)
+                timings = timings_of(outcomes[stream], given.events)
+                print(f"\n{stream}\n{report.table(timings, peers=PEERS)}\n", flush=True)
         finally:
             spark.stop()
     except (*EXPECTED, UnequalCountsError) as error:
@@ -138,12 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "streams": {stream: as_json(outcome, given.events) for stream, outcome in outcomes.items()},
     }
     date, where = report.record(given.results, command, figures)
-    lines = []
-    for stream, outcome in outcomes.items():
-        timings = {name: report.timing(taken, given.events) for name, taken in outcome.seconds.items()}
-        print(f"\n{stream}\n{report.table(timings, peers=PEERS)}")
-        lines.append(readme_line(date, where, command, stream, timings))
-    print("\nFor benchmarks/README.md:\n" + "\n".join(lines))
+    lines = [
+        readme_line(date, where, command, stream, timings_of(outcome, given.events))
+        for stream, outcome in outcomes.items()
+    ]
+    print("For benchmarks/README.md:\n" + "\n".join(lines))
     return 0
 
 

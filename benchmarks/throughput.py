@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyspark
@@ -18,7 +17,8 @@ from clickhouse_driver.errors import NetworkError
 from pyspark.sql import SparkSession
 
 from benchmarks import report
-from benchmarks.contenders import CONTENDERS, Contender, IncompleteRunError
+from benchmarks.contenders import CONTENDERS, IncompleteRunError
+from benchmarks.rounds import measure
 from benchmarks.workload import Totals, Workload, filled_topic
 from include.logs import configure_logging
 from include.settings import Settings, get_settings
@@ -93,30 +93,6 @@ def check(name: str, served: Totals | None, truth: Totals) -> None:
         f"{name}: {len(wrong):,} of {len(truth):,} windows and dimensions differ, first {wrong[0]}: "
         f"(events, micro-dollars) sent {truth.get(wrong[0])}, served {served.get(wrong[0])}"
     )
-
-
-def measure(
-    contenders: Sequence[Contender],
-    events: int,
-    rounds: int,
-    seed: int,
-    check_run: Callable[[Contender], None],
-) -> dict[str, list[float]]:
-    """Return the seconds of each contender's rounds, after one unmeasured run of each.
-
-    `check_run` is called after each run and raises when the contender did not do its work.
-    """
-    order = random.Random(seed)
-    seconds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    for number in range(rounds + 1):
-        for contender in order.sample(contenders, len(contenders)):
-            taken = contender.run()
-            check_run(contender)
-            label = f"round {number}" if number else "warm-up"
-            log.info("%-9s %-8s %7.2f s %10.0f events/s", label, contender.name, taken, events / taken)
-            if number:
-                seconds[contender.name].append(round(taken, 3))
-    return seconds
 
 
 def run(settings: Settings, given: argparse.Namespace) -> tuple[Workload, dict[str, list[float]]]:

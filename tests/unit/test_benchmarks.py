@@ -12,9 +12,12 @@ import pytest
 
 from benchmarks.asking import APPROXIMATE, EXACT, LINE, Answer, Refusal, other_questions, view_text
 from benchmarks.recount import readme_line as recount_line
+from benchmarks.recounting import HOUR_CONTENDERS
 from benchmarks.report import Machine, machine, ratio, readme_line, record, table, timing
+from benchmarks.rounds import measure
 from benchmarks.stream_contenders import ALONE
-from benchmarks.stream_report import answers_table
+from benchmarks.stream_report import Outcome, answers_table, as_json, timings_of
+from benchmarks.stream_report import readme_line as stream_line
 from benchmarks.throughput import UnequalTotalsError, check
 from benchmarks.view_counts import VIEWS, Counts, UnequalCountsError, check_counts, counts_of
 from benchmarks.workload import Totals, truth_of
@@ -73,6 +76,39 @@ def test_there_is_no_ratio_without_the_peer() -> None:
     assert ratio({"fold": timing([1.0], 10)}) is None
 
 
+class Runs:
+    """Takes as many seconds as it has run."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.seconds = name, 0.0
+
+    def run(self) -> float:
+        self.seconds += 1.0
+        return self.seconds
+
+
+def test_each_round_runs_and_checks_every_contender_and_the_first_is_not_counted() -> None:
+    checked: list[tuple[str, float]] = []
+    seconds = measure(
+        [Runs("fold"), Runs("obvious")], 10, 3, 1, lambda runs: checked.append((runs.name, runs.seconds))
+    )
+    assert seconds == {"fold": [2.0, 3.0, 4.0], "obvious": [2.0, 3.0, 4.0]}
+    assert sorted(checked) == [
+        (name, taken) for name in ("fold", "obvious") for taken in (1.0, 2.0, 3.0, 4.0)
+    ]
+
+
+def test_a_run_that_fails_its_check_ends_the_rounds() -> None:
+    runs = Runs("fold")
+
+    def refuse(_: Runs) -> None:
+        raise UnequalTotalsError("fold differs")
+
+    with pytest.raises(UnequalTotalsError, match="fold differs"):
+        measure([runs], 10, 3, 1, refuse)
+    assert runs.seconds == 1.0
+
+
 def test_results_are_kept_with_command_date_and_machine(tmp_path: Path) -> None:
     results = tmp_path / "new" / "some.json"
     date, where = record(results, "python -m benchmarks.some", {"figure": 7})
@@ -108,12 +144,14 @@ def test_the_truth_holds_every_event_that_was_sent() -> None:
     assert {window for window, *_ in totals} == {int(start.timestamp()) + 60 * n for n in range(3)}
 
 
-def test_the_recount_is_held_against_both_of_its_peers() -> None:
-    timings = {"recount": timing([2.0], 10), "obvious": timing([5.0], 10), "bounded": timing([3.0], 10)}
+def test_the_recount_is_held_against_each_of_its_peers() -> None:
+    taken = {"recount": 2.0, "obvious": 5.0, "bounded": 3.0, "deduplicated": 6.0}
+    assert list(taken) == list(HOUR_CONTENDERS)
+    timings = {name: timing([seconds], 10) for name, seconds in taken.items()}
     where = Machine(2, "a processor", 8)
     assert recount_line("2026-01-01", "a command", timings, 0.204, where) == (
         "| 2026-01-01 | 2 cores, a processor, 8 GiB | `a command` | 2.00 (2.00 to 2.00) | 5.00 (5.00 to 5.00) "
-        "| 3.00 (3.00 to 3.00) | 2.50x, 2.50x | 1.50x, 1.50x | 20.4% |"
+        "| 3.00 (3.00 to 3.00) | 6.00 (6.00 to 6.00) | 2.50x, 2.50x | 1.50x, 1.50x | 3.00x, 3.00x | 20.4% |"
     )
     assert table(timings, "recount", ["obvious", "bounded"]).splitlines()[-1] == (
         "recount against bounded: 1.50x by median, 1.50x fastest against fastest"
@@ -175,3 +213,21 @@ def test_what_spark_refuses_is_named_with_its_error_class() -> None:
     assert said[1].split() == ["sla", "runs"]
     assert said[2].split() == ["a", "view", "refused", "SOME_CLASS"]
     assert said[3].strip() == "[SOME_CLASS] not so"
+
+
+def test_a_stream_is_told_with_answers_and_ratios_and_without_a_contender_that_did_not_run() -> None:
+    refusal = Refusal("SOME_CLASS", "not so")
+    outcome = Outcome(
+        200.04, [Answer("sla", "SELECT 1", refusal)], {"fold": [2.0, 1.0], "obvious": [6.0, 5.0]}
+    )
+    told = json.loads(json.dumps(as_json(outcome, 10)))
+    assert told["asked"] == [{"question": "sla", "refused": {"condition": "SOME_CLASS", "message": "not so"}}]
+    assert told["fold_against_obvious"] == {"of_medians": pytest.approx(5.5 / 1.5), "of_fastest": 5.0}
+    assert (told["fold_against_one_view"], told["value_bytes"]) == (None, 200.0)
+    line = stream_line(
+        "2026-01-01", Machine(2, "a processor", 8), "a command", "logs", timings_of(outcome, 10)
+    )
+    assert line == (
+        "| 2026-01-01 | 2 cores, a processor, 8 GiB | `a command` | logs | 1.50 (1.00 to 2.00) "
+        "| 5.50 (5.00 to 6.00) | - | - | - | 3.67x, 5.00x | - |"
+    )
