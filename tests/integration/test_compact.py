@@ -252,6 +252,11 @@ class Reader:
                 self.wrong.append(total)
         client.disconnect()
 
+    def asks_again(self) -> None:
+        """Wait until a question that begins after this call is answered."""
+        asked = self.polls
+        eventually(lambda: self.polls > asked + 1, "the reader has asked again", 30)
+
     def __enter__(self) -> Reader:
         self._thread.start()
         return self
@@ -280,11 +285,12 @@ def test_a_reader_that_polls_through_compactions_sees_no_half(
         for number in range(20):
             run(many_hours)
             hour = HOUR - timedelta(hours=3 * number + 3)
+            # The grace, which the product waits, after the rows and after the certificate: whoever asked before
+            # has its answer.
             sealed(clickhouse, hour, batch_id(1, 1), 300 + number, 4)
+            reader.asks_again()
             certified(clickhouse, hour, batch_id(1, 1), 300 + number)
-            # The grace, which the product waits: whoever asked before the certificate has its answer.
-            asked = reader.polls
-            eventually(lambda asked=asked: reader.polls > asked + 1, "the reader has asked again", 30)
+            reader.asks_again()
         run(many_hours)
     assert reader.wrong == [], (
         f"{len(reader.wrong)} of {reader.polls} answers: {reader.wrong[:5]} instead of {expected}"

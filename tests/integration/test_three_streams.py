@@ -160,7 +160,7 @@ def test_once_mended_all_is_as_sealed_and_as_sent(performance: Performance, view
 
 @pytest.mark.parametrize("stream", stream_names())
 def test_the_suites_hold_on_what_is_served(performance: Performance, stream: str) -> None:
-    report = check_hours(performance.stage.settings, stream, [NEXT])
+    report = check_hours(performance.stage.settings, stream, [NEXT], performance.stage.load)
     assert {result.suite for result in report.results} == {f"{stream}_served", "ledger_balance", "raw_log"}
     assert not report.failed("critical")
 

@@ -14,6 +14,7 @@ from include.settings import Settings
 from include.topics import TopicDrift, TopicDriftError, ensure_topics
 from include.topics.admin import BrokerUnreachableError
 from include.topics.offsets import Offsets, TopicMissingError
+from tests.helpers import eventually
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def test_another_number_of_partitions_is_drift(place: Place) -> None:
     ensure_topics(place.settings, [place.contract])
     name = place.contract.topic.name
     place.admin.create_partitions([NewPartitions(name, 6)])[name].result(30)
+    eventually(lambda: len(Offsets(place.settings, name).partitions()) == 6, "the broker knows of them", 30)
     with pytest.raises(TopicDriftError, match="partitions is 6, expected 4"):
         ensure_topics(place.settings, [place.contract])
 
