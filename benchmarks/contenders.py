@@ -144,10 +144,9 @@ class FoldContender(Contender):
         self.frontier = dict(self.starts)
 
     def write(self, records: DataFrame) -> DataStreamWriter:
-        folded = records.select("value", "partition", "offset", "timestamp")
-        return folded.mapInArrow(Fold(self.workload.contract), OUTPUT_DDL).writeStream.foreachBatch(
-            self._commit
-        )
+        cores = self._spark.sparkContext.defaultParallelism  # a task for each, as the streaming job has
+        raw = records.select("value", "partition", "offset", "timestamp").coalesce(cores)
+        return raw.mapInArrow(Fold(self.workload.contract), OUTPUT_DDL).writeStream.foreachBatch(self._commit)
 
     def _commit(self, folded: DataFrame, spark_batch: int) -> None:
         contract = self.workload.contract
