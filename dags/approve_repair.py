@@ -6,8 +6,9 @@ the figures before and after, and the first differing windows of each hour. Nobo
 proved in the same run are sealed already, and later runs go on and leave these hours alone meanwhile.
 
 Approve: the recounted rows that were shown are certified, the hours are REPAIRED, and the certificate names who
-approved. Reject, or no answer within 24 hours: nothing is changed, and the hours stay DRIFTED. A rejection is remembered for 30
-days: scheduled runs leave the hour alone until its figures change or a form names it. Without an answer the next run asks.
+approved. Reject, or no answer within 24 hours: nothing is changed, and the hours stay DRIFTED. A rejection is
+remembered for 30 days: scheduled runs leave the hour alone until its figures change or a form names it. Without an
+answer the next run asks.
 
 Running it twice: the second finds nothing that waits and fails in `ask`.
 

@@ -1,8 +1,9 @@
 """# Check data quality
 
-Runs the Great Expectations suites of each stream on served hours, on their ledger and balance, and on a bounded sample of
-their raw records, and publishes the report. It follows every verified hour by itself; hours that are proved together are checked in one run. Trigger it
-for hours of your choice, or without an hour for the newest certified ones. It never withholds a proof.
+Runs the Great Expectations suites of each stream on served hours, on their ledger and balance, and on a bounded
+sample of their raw records, and publishes the report. It follows every verified hour by itself; hours that are proved
+together are checked in one run. Trigger it for hours of your choice, or without an hour for the newest certified
+ones. It never withholds a proof.
 
 Running it twice: a second set of results in the history and a second report; nothing else changes.
 

@@ -7,10 +7,10 @@ key has one writer, a DAG of one active run.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from include.clock import now_ms
 from include.warehouse.sql import read_sql
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def open_incident(client: Client, key: str, stream: str, severity: str, title: s
     if find_open(client, key) is not None:
         return False
     incident = Incident(
-        key=key, stream=stream, severity=severity, title=title, message=message, opened_at=_now_ms()
+        key=key, stream=stream, severity=severity, title=title, message=message, opened_at=now_ms()
     )
     _append(client, incident, "opened")
     return True
@@ -84,7 +84,7 @@ def close_incident(client: Client, key: str) -> bool:
 
 def mended(incident: Incident) -> Incident:
     """Return what people are told when an incident is over."""
-    minutes = (_now_ms() - incident.opened_at) / 60_000
+    minutes = (now_ms() - incident.opened_at) / 60_000
     return replace(
         incident,
         severity="info",
@@ -95,9 +95,5 @@ def mended(incident: Incident) -> Incident:
 
 def _append(client: Client, incident: Incident, event: str, notifier: str = "") -> None:
     what = (incident.stream, incident.severity, incident.title, incident.message)
-    row = (incident.key, incident.opened_at, _now_ms(), event, notifier, *what)
+    row = (incident.key, incident.opened_at, now_ms(), event, notifier, *what)
     client.execute(f"INSERT INTO incidents ({COLUMNS}) VALUES", [row])
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -16,7 +16,13 @@ DATE, SECOND = r"[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-5][0-9](\.[0-9]{1,6})?"
 ISO8601_PATTERN = rf"{DATE}[T ]{HOUR_AND_MINUTE}:{SECOND}(Z|[+-]{HOUR_AND_MINUTE})?"
 ISO8601 = re.compile(ISO8601_PATTERN)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR_US = 3_600_000_000
 END_US = 4_291_747_200_000_000  # 2106-01-01, below 2^32 seconds
+
+
+def hour_of(time_us: int) -> int:
+    """Return the start of the hour of a moment in epoch microseconds, in epoch seconds."""
+    return time_us // HOUR_US * 3600
 
 
 def parse_iso8601(text: str) -> int:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from clickhouse_driver.errors import Error as ClickHouseError
 
+from include.clock import now_ms
 from include.contracts import Contract
 from include.detect.judge import MOST_FIRED, fault, judge
 from include.detect.load import Detector, Loaded, load_detectors
@@ -23,7 +24,6 @@ from include.detect.store import (
     PROVISIONAL,
     is_prepared,
     new_alert,
-    now_ms,
     read_alerts,
     write_alerts,
     write_check,

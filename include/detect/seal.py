@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from clickhouse_driver import Client
 from clickhouse_driver.errors import ServerException
 
+from include.clock import now_ms
 from include.detect.judge import Fired, fault, judge
 from include.detect.load import Detector, Loaded, load_detectors
 from include.detect.store import (
@@ -24,7 +25,6 @@ from include.detect.store import (
     Alert,
     is_prepared,
     new_alert,
-    now_ms,
     read_alerts,
     write_alerts,
     write_check,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -112,11 +111,6 @@ def read_errors(client: Client, since_ms: int) -> dict[str, str]:
     """Return the newest error of each detector whose newest check, since a moment, has one."""
     rows = client.execute(read_sql("detect/errors.sql"), {"since_ms": since_ms})
     return {detector: error for detector, error in rows if error}
-
-
-def now_ms() -> int:
-    """Return the clock in epoch milliseconds."""
-    return int(time.time() * 1000)
 
 
 def _alerts(rows: Iterable[tuple[object, ...]]) -> list[Alert]:

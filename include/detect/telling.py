@@ -15,6 +15,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.util.escape import escape_param
 
 from include.alerts.incidents import Incident, open_keys
+from include.clock import now_ms
 from include.detect.load import Loaded
 from include.detect.store import (
     CONFIRMED,
@@ -23,7 +24,6 @@ from include.detect.store import (
     RETRACTED,
     Alert,
     critical_alerts,
-    now_ms,
     read_errors,
 )
 from include.detect.windows import text

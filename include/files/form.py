@@ -7,13 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from include.forms import FormError, faults
+
 NOW, EVENT = "now", "event"
 PUBLISH, STOP = "publish", "stop"
 REFUSE, ALLOW = "refuse", "allow"
-
-
-class FormError(ValueError):
-    """A form is wrong; names each field with the value given."""
 
 
 class Form(BaseModel):
@@ -39,8 +37,4 @@ def parse_form(params: Mapping[str, Any]) -> Form:
     try:
         return Form.model_validate(dict(params))
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}: {fault['msg']}"
-            for fault in error.errors(include_url=False)
-        ]
-        raise FormError("; ".join(faults)) from error
+        raise FormError(faults(error)) from error

@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from include.settings import Settings
 from include.topics.admin import REQUEST_SECONDS, connect_admin
+from include.topics.consumer import committed_consumer
 from include.topics.offsets import TopicMissingError
 
 PARTITION = 0
@@ -63,16 +64,7 @@ class MarkerLog:
         self._admin: AdminClient = connect_admin(settings)
         if self._topic not in self._admin.list_topics(timeout=REQUEST_SECONDS).topics:
             raise TopicMissingError(self._topic)
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.kafka_bootstrap_servers,
-                "group.id": "files",  # required by the client; nothing is ever committed
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "log_level": 0,
-            }
-        )
+        self._consumer = committed_consumer(settings, "files", log_level=0)
         self._consumer.assign([TopicPartition(self._topic, PARTITION, 0)])
         self._next = 0
         self._found: dict[tuple[str, str], Marker] = {}

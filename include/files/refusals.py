@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from include.contracts import Contract
 from include.files.form import EVENT, REFUSE, STOP, Form
+from include.files.report import moment
 from include.files.survey import Survey
+from include.reconcile.types import from_epoch
 
 # A transaction holds back the live records of the topic, so that a file has a bound.
 MOST_RECORDS = 1_000_000
@@ -36,7 +38,7 @@ def refusals(
 
 def event_hours(found: Survey) -> list[datetime]:
     """Return the event hours of a file's accepted lines, oldest first."""
-    return [datetime.fromtimestamp(hour, UTC) for hour in sorted(found.hours)]
+    return [from_epoch(hour) for hour in sorted(found.hours)]
 
 
 def reach(contract: Contract) -> timedelta | None:
@@ -83,7 +85,7 @@ def _age(found: Survey, contract: Contract, form: Form, now: datetime) -> str:
         return ""
     event_us, number = found.oldest
     age = now - datetime.fromtimestamp(event_us / 1e6, UTC)
-    where = f"line {number} is of {datetime.fromtimestamp(event_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    where = f"line {number} is of {moment(event_us // 1_000)}"
     if form.timestamps == EVENT:
         limit = reach(contract)
         if limit is not None and age > limit:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+
+from include.reconcile.types import from_epoch
 
 PUBLISHED, WOULD_PUBLISH, ALREADY, REFUSED = "published", "would be published", "already published", "refused"
 
@@ -78,4 +79,4 @@ class Report:
 
 def moment(epoch_ms: int) -> str:
     """Return epoch milliseconds as text."""
-    return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{from_epoch(epoch_ms // 1000):%Y-%m-%dT%H:%M:%SZ}"

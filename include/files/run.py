@@ -11,9 +11,10 @@ from dataclasses import replace
 
 from clickhouse_driver import Client
 
+from include.clock import now_ms
 from include.contracts import Contract, load_contract
 from include.files.content import Content, FileError
-from include.files.form import Form, FormError
+from include.files.form import Form
 from include.files.inbox import choose
 from include.files.ledger import write_published, write_started
 from include.files.markers import Marker, MarkerLog
@@ -22,6 +23,7 @@ from include.files.refusals import too_slow
 from include.files.report import PUBLISHED, REFUSED, WOULD_PUBLISH, FileOutcome, Report
 from include.files.survey import LineJudge, longest_line, require_same
 from include.files.transaction import TRANSACTION_SECONDS, TooLongError, Transaction
+from include.forms import FormError
 from include.settings import Settings
 from include.topics.offsets import Offsets
 from include.traffic import UnknownGeneratorError, generator_for
@@ -105,7 +107,7 @@ class _Publisher:
 
     def _send(self, step: ToSend) -> FileOutcome:
         found, stream = step.found, self._form.stream
-        digest, started_ms = found.identity.digest, _now_ms()
+        digest, started_ms = found.identity.digest, now_ms()
         transactional_id = f"{self._settings.files_topic}-{stream}-{digest}"
         with Transaction(self._settings, self._topic, transactional_id, self._longest) as transaction:
             self._markers.read(OPEN_SECONDS)
@@ -126,7 +128,7 @@ class _Publisher:
         with Content(found.path, self._longest) as content:
             transaction.begin()
             for number, line in content.lines():
-                kafka_ms, key = self._judge.stamp(line, _now_ms())
+                kafka_ms, key = self._judge.stamp(line, now_ms())
                 transaction.send(line, key, number % self._partitions, kafka_ms)
             require_same(found.name, found.identity, content.finish())
 
@@ -146,7 +148,7 @@ class _Publisher:
             first_offsets=[ranges.first[partition] for partition in partitions],
             last_offsets=[ranges.last[partition] for partition in partitions],
             run=self._run,
-            published_ms=_now_ms(),
+            published_ms=now_ms(),
         )
 
     def _pace(self, records: int) -> None:
@@ -154,7 +156,3 @@ class _Publisher:
         time.sleep(max(0.0, self._due - time.monotonic()))
         if self._form.rate:
             self._due = time.monotonic() + records / self._form.rate
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

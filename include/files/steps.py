@@ -14,9 +14,10 @@ def publish(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     from airflow.sdk.exceptions import AirflowFailException
 
     from include.contracts.load import ContractError
-    from include.files.form import FormError, parse_form
+    from include.files.form import parse_form
     from include.files.inbox import InboxError
     from include.files.run import publish_files
+    from include.forms import FormError
     from include.settings import get_settings
     from include.summary import log_summary
 

@@ -5,17 +5,17 @@ Pure but for the reading of the file. The whole file is judged, line by line and
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from include.clock import now_ms
 from include.contracts import Contract
 from include.contracts.classifier import FUTURE, STALE, Classifier, Event
+from include.contracts.times import HOUR_US, hour_of
 from include.files.content import Content, FileChangedError, FileError, Identity
 from include.files.form import EVENT
 
-HOUR_US = 3_600_000_000
 RECORD_OVERHEAD = 1_024  # bytes of a batch that are not its record's value and key
 DEFAULT_MAXIMUM_BYTES = 1_048_588
 # Durations that no judgement of time can fail: 2,000 years.
@@ -112,7 +112,7 @@ class Survey:
             self.rejected[judged.reason] += 1
             self.first_rejected = self.first_rejected or f"line {number} is {judged.reason} ({judged.detail})"
         elif judged.event_us is not None:
-            self.hours[judged.event_us // HOUR_US * 3600] += 1
+            self.hours[hour_of(judged.event_us)] += 1
 
 
 def survey(path: Path, identity: Identity, contract: Contract, judge: LineJudge) -> Survey:
@@ -122,10 +122,10 @@ def survey(path: Path, identity: Identity, contract: Contract, judge: LineJudge)
         FileError: it cannot be read, a line is too long, or it is no longer the file that was identified.
     """
     found = Survey(path, identity)
-    now_ms, longest = time.time_ns() // 1_000_000, longest_line(contract)
+    moment, longest = now_ms(), longest_line(contract)
     with Content(path, longest) as content:
         for number, line in content.lines():
-            judged = judge.judge(line, now_ms)
+            judged = judge.judge(line, moment)
             if len(line) + len(judged.key or b"") > longest:
                 raise FileError(
                     path.name, f"line {number} and its key are longer than the {longest:,} bytes of a record"

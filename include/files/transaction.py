@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -147,9 +148,8 @@ class Transaction:
                 "%s: not aborted (%s); Kafka does so within %s s", self._id, error, TRANSACTION_SECONDS + 10
             )
 
-    def _call(self, name: str, step: object) -> None:
+    def _call(self, name: str, step: Callable[[float], object]) -> None:
         """Call a step of the protocol until it ends; a time-out may be called again."""
-        assert callable(step)
         attempts = Retrying(
             retry=retry_if_exception(_is_retriable), stop=stop_after_delay(ANSWER_SECONDS), reraise=True
         )

@@ -8,8 +8,9 @@ import pandas as pd  # type: ignore[import-untyped]
 
 from include.contracts import Contract
 from include.contracts.classifier import Classifier, Reject
-from include.quality.raw_log import RawRecord, RawSample
+from include.quality.raw_log import RawSample
 from include.quality.raw_values import broken, event_time, field_values, parse, printable
+from include.reconcile.raw import RawRecord
 
 ACCEPTED, MALFORMED, OK = "accepted", "malformed", "ok"
 RECORD, SAMPLE = "record", "sample"

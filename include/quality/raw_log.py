@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from clickhouse_driver import Client
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException
 
 from include.contracts import Contract
 from include.quality.sample import UNLIMITED, plan_sample
 from include.reconcile import store
+from include.reconcile.raw import RawRecord, SilentError, UndeliveredError, records_of
 from include.reconcile.types import HOUR, OffsetRange, epoch
 from include.settings import Settings
+from include.topics.consumer import committed_consumer
 from include.topics.offsets import Offsets
 from include.warehouse.sql import read_sql
 
@@ -27,21 +29,16 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 8 * 2**20  # of values and keys; a single larger record of a run is taken all the same
 MOST_SECONDS = 60.0
+FETCHING: dict[str, str | int] = {
+    "auto.offset.reset": "error",
+    "fetch.wait.max.ms": 20,  # a seek waits for the request in flight
+    "max.partition.fetch.bytes": 2**18,
+    "fetch.queue.backoff.ms": 10,
+}
 
 
 class SampleError(RuntimeError):
     """Kafka did not deliver the records of a sample that it says it has; the next attempt may succeed."""
-
-
-@dataclass(frozen=True)
-class RawRecord:
-    """A committed record; kafka_ms is its Kafka timestamp in epoch milliseconds."""
-
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    kafka_ms: int
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def sample_ranges(client: Client, stream: str, hour: datetime) -> list[OffsetRan
         "to_ms": epoch(hour + HOUR) * 1000,
         "frontier": certificate.frontier if certificate else UNLIMITED,
     }
-    return [OffsetRange(*row) for row in client.execute(read_sql("quality/sample_ranges.sql"), values)]
+    return [OffsetRange(*row) for row in client.execute(read_sql("quality/sample_ranges.sql.j2"), values)]
 
 
 def read_sample(settings: Settings, client: Client, contract: Contract, hour: datetime) -> RawSample:
@@ -92,21 +89,11 @@ def fetch(settings: Settings, topic: str, runs: Sequence[OffsetRange]) -> RawSam
         for high in [min(run.end, ends.get(run.partition, 0))]
         if low < high
     ]
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "group.id": "quality-sample",  # required by the client; nothing is ever committed
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,  # a seek waits for the request in flight
-            "max.partition.fetch.bytes": 2**18,
-            "fetch.queue.backoff.ms": 10,
-        }
-    )
+    consumer = committed_consumer(settings, "quality-sample", **FETCHING)
     try:
         return RawSample(tuple(_read(consumer, topic, there)), planned, expired, beyond)
+    except UndeliveredError as error:
+        raise SampleError(str(error)) from error
     except KafkaException as error:
         raise SampleError(f"{topic}: {error}") from error
     finally:
@@ -118,40 +105,19 @@ def _read(consumer: Consumer, topic: str, runs: Sequence[OffsetRange]) -> Iterat
     bytes_of_run = MOST_BYTES // max(1, len(runs))
     taken = 0
     for run in runs:
-        consumer.assign([TopicPartition(topic, run.partition, run.start)])
         left = bytes_of_run
-        for message in _messages(consumer, topic, run, limit):
-            value, key = message.value(), message.key()
-            size = len(value or b"") + len(key or b"")
-            if size > left < bytes_of_run:
-                break
-            left -= size
-            taken += 1
-            yield RawRecord(run.partition, message.offset() or 0, key, value, message.timestamp()[1])
-        if time.monotonic() > limit:
+        try:
+            for record in records_of(consumer, topic, run, lambda: limit - time.monotonic()):
+                size = len(record.value or b"") + len(record.key or b"")
+                if size > left < bytes_of_run:
+                    break
+                left -= size
+                taken += 1
+                yield record
+        except SilentError as error:
             if not taken:
-                raise SampleError(
-                    f"{topic}-{run.partition}: offsets {run.start} to {run.end} were not delivered "
-                    f"within {MOST_SECONDS:.0f} s"
-                )
+                raise SampleError(f"{error} within {MOST_SECONDS:.0f} s") from error
             log.warning(
                 "%s: %d records were read in %.0f s, the rest is left out", topic, taken, MOST_SECONDS
             )
-            return
-
-
-def _messages(consumer: Consumer, topic: str, run: OffsetRange, limit: float) -> Iterator[Message]:
-    while (seconds := limit - time.monotonic()) > 0:
-        message = consumer.poll(seconds)
-        if message is None:
-            return
-        error = message.error()
-        if error is not None and error.code() == KafkaError._PARTITION_EOF:
-            return
-        if error is not None:
-            raise SampleError(f"{topic}-{run.partition}: offsets {run.start} to {run.end}: {error.str()}")
-        if (message.offset() or 0) >= run.end:
-            return
-        yield message
-        if message.offset() == run.end - 1:
             return

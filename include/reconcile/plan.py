@@ -95,11 +95,11 @@ def _plan_stream(
     mended = repairs(client, stream)
     claimed = newest_claim(settings, stream)
     blank = [
-        HourPlan(
-            *(run, stream, hour, seals[hour], state.generation, frontier_of(state), bases.get(hour)),
-            contract_version=contract.version,
+        replace(
+            _blank(contract, ledger, hour, bases.get(hour), mended),
+            run=run,
+            seal=seals[hour],
             repair=repair,
-            findings=_findings(hour, bases.get(hour), mended, ledger),
             base_contract_version=_version_of(hour, bases.get(hour), versions),
         )
         for hour in hours
@@ -148,23 +148,35 @@ def _hours(
     history = replace(history, mended={**history.mended, **unwritten})
     now = datetime.now(UTC)
     if not asked:
-        mended, state = repairs(client, contract.stream), ledger.state
-
-        def blank(hour: datetime) -> HourPlan:
-            base = history.certificates.get(hour)
-            return HourPlan(
-                *("", contract.stream, hour, 0, state.generation, frontier_of(state), base),
-                contract_version=contract.version,
-                repair=AUTO,
-                findings=_findings(hour, base, mended, ledger),
-            )
-
-        left = rejected_hours(client, contract, lambda hour: needs_judgement(hour, history, now), blank)
+        mended = repairs(client, contract.stream)
+        left = rejected_hours(
+            client,
+            contract,
+            lambda hour: needs_judgement(hour, history, now),
+            lambda hour: _blank(contract, ledger, hour, history.certificates.get(hour), mended),
+        )
         history = replace(history, waiting=history.waiting | left)
         return due_hours(history, now, contract.lateness_seconds)
     changed = [hour for hour in asked if needs_judgement(hour, history, now)]
     log.info("%s: %s of %s hours need a judgement", contract.stream, len(changed), len(asked))
     return changed
+
+
+def _blank(
+    contract: Contract,
+    ledger: ChainedLedger,
+    hour: datetime,
+    base: Certificate | None,
+    mended: Sequence[tuple[int, str, list[datetime]]],
+) -> HourPlan:
+    """Return the plan of an hour before anything of it is decided; it has no run and no seal yet."""
+    state = ledger.state
+    return HourPlan(
+        *("", contract.stream, hour, 0, state.generation, frontier_of(state), base),
+        contract_version=contract.version,
+        repair=AUTO,
+        findings=_findings(hour, base, mended, ledger),
+    )
 
 
 def _findings(

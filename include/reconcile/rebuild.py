@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from include.contracts import Contract
 from include.contracts.classifier import Classifier, Event
+from include.contracts.times import hour_of
 from include.reconcile.raw import RawRecord
 from include.reconcile.types import OffsetRange, from_epoch
 from include.streaming.ledger import LedgerRow
-
-HOUR_US = 3_600_000_000
 
 
 @dataclass
@@ -71,7 +70,7 @@ def _tallied(contract: Contract, records: Iterable[RawRecord]) -> _Tally:
             tally.rejected += 1
             continue
         tally.late += record.kafka_ms * 1000 - outcome.time_us > contract.lateness_seconds * 1_000_000
-        seconds = outcome.time_us // HOUR_US * 3600
+        seconds = hour_of(outcome.time_us)
         hour = tally.hours.setdefault(seconds, _Hour(0, record.offset, record.offset))
         hour.events += 1
         hour.last = record.offset

@@ -15,14 +15,13 @@ from clickhouse_driver import Client
 
 from include.contracts import Contract
 from include.reconcile.compare import digest_of
-from include.reconcile.store import bounds, text
+from include.reconcile.store import SERVED, bounds, text
 from include.reconcile.types import Answer, Certificate, HourPlan, as_utc
 from include.warehouse.sql import read_sql
 
 log = logging.getLogger(__name__)
 
 REMEMBERED = timedelta(days=30)  # then a person is asked once more
-SHOWN = "served"  # of the document that notes a question
 
 
 def served_now(client: Client, contract: Contract, plan: HourPlan) -> str:
@@ -60,7 +59,7 @@ def rejected_hours(
     found = set()
     for moment, run, question, said in client.execute(read_sql("reconcile/answered.sql"), since):
         hour = as_utc(moment)
-        answer, shown = Answer(**json.loads(said)), json.loads(question).get(SHOWN)
+        answer, shown = Answer(**json.loads(said)), json.loads(question).get(SERVED)
         if answer.approved or not answer.by or not needs_judgement(hour):
             continue
         if served_now(client, contract, blank(hour)) == shown:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
+from include.clock import now_ms
 from include.contracts import Contract, load_contract
 from include.reconcile import compare, store
 from include.reconcile.amend import amendments, record, unproved
@@ -219,7 +220,7 @@ def _publish_verdict(client: Client, plan: HourPlan, judgement: Judgement) -> No
                     differences.mismatched,
                     plan.run,
                     datetime.now(UTC),
-                    int(time.time() * 1000),
+                    now_ms(),
                     list(judgement.drifts),
                 ),
             )

@@ -31,6 +31,7 @@ from include.warehouse.sql import read_sql
 
 PLAN, RECOUNT, VERDICT = "plan", "recount", "verdict"
 ASKED, ANSWER = "asked", "answer"
+SERVED = "served"  # of the document that notes a question
 FIRST_HOUR, LAST_HOUR = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
@@ -116,7 +117,7 @@ def write_judgement(client: Client, plan: HourPlan, judgement: Judgement) -> Non
 
 def write_asked(client: Client, plan: HourPlan, served: str) -> None:
     """Record that the repair of an hour waits for a person; served: what it looks like now, as in rejected.py."""
-    _write(client, ASKED, plan, {"served": served})
+    _write(client, ASKED, plan, {SERVED: served})
 
 
 def write_answer(client: Client, plan: HourPlan, answer: Answer) -> None:

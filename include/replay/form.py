@@ -7,11 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from include.contracts.classifier import REASONS
+from include.forms import FormError
 from include.replay.letters import LAST_MS, Choice
-
-
-class FormError(ValueError):
-    """A field of the form makes no sense; the message names it and its value."""
 
 
 def parse_choice(params: Mapping[str, Any]) -> Choice:

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from include.contracts.classifier import Classifier, Event
+from include.contracts.times import hour_of
 from include.replay.letters import Letter
 from include.replay.originals import Missing, Place
-
-HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ def judge(
             continue
         outcome = classifier.classify(value, letter.kafka_ms)
         if isinstance(outcome, Event):
-            found.passed.append(Passed(letter, value, outcome.time_us // HOUR_US * 3600))
+            found.passed.append(Passed(letter, value, hour_of(outcome.time_us)))
         else:
             found.rejected[letter.reason, outcome.reason] += 1
     return found

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from include.replay.letters import Letter
 from include.settings import Settings
+from include.topics.consumer import committed_consumer
 from include.topics.offsets import Offsets
 
 TIMEOUT_SECONDS = 30.0
@@ -50,16 +51,7 @@ def read_originals(
             found[place] = Missing(EXPIRED)
         elif letter.partition in starts:
             by_partition.setdefault(letter.partition, []).append(letter)
-    consumer = Consumer(
-        {
-            "bootstrap.servers": settings.kafka_bootstrap_servers,
-            "group.id": "dead-letters",  # required by the client; nothing is ever committed
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-        }
-    )
+    consumer = committed_consumer(settings, "dead-letters", **{"auto.offset.reset": "error"})
     try:
         for partition, wanted in by_partition.items():
             found |= _read_partition(consumer, topic, partition, wanted)

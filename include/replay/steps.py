@@ -14,7 +14,8 @@ def judge(params: dict[str, Any], dag_run: Any) -> dict[str, str]:
     from airflow.sdk.exceptions import AirflowFailException
 
     from include.contracts import load_contract
-    from include.replay.form import FormError, parse_choice
+    from include.forms import FormError
+    from include.replay.form import parse_choice
     from include.replay.run import judge_letters
     from include.settings import get_settings
     from include.summary import log_summary

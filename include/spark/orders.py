@@ -6,22 +6,18 @@ heartbeats.py and cluster.py.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from clickhouse_driver import Client
 
+from include.clock import now_ms
 from include.settings import Settings
 from include.warehouse.client import connect
 from include.warehouse.sql import read_sql
 
 LAUNCH, STOP = "launch", "stop"
 WATCHER = "watch_stream"
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +32,7 @@ class Order:
     stream: str
     kind: str
     by: str
-    at: int = field(default_factory=_now_ms)
+    at: int = field(default_factory=now_ms)
     launch: str = ""
     streams: tuple[str, ...] = ()
     trigger_seconds: float = 0.0

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from include.clock import now_ms
 from include.settings import Settings
 from include.warehouse.client import connect
 
@@ -97,7 +97,7 @@ class LatencyProbe(threading.Thread):
             while not self._ending.is_set():
                 count = self._count() - self.count_before
                 with self._changed:
-                    self._seen.append((time.time_ns() // 1_000_000, count))
+                    self._seen.append((now_ms(), count))
                     self._changed.notify_all()
                 self._ending.wait(POLL_SECONDS)
         except Exception as error:

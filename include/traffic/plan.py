@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from include.contracts import load_contract
+from include.forms import faults
 from include.traffic.shapes import Incident, shape_of
 
 MAXIMUM_EVENTS = 5_000_000
@@ -158,11 +159,4 @@ def parse_plan(values: Mapping[str, Any]) -> TrafficPlan:
     try:
         return TrafficPlan.model_validate(dict(values))
     except ValidationError as error:
-        raise PlanError("traffic plan refused: " + "; ".join(_reason(e) for e in error.errors())) from None
-
-
-def _reason(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not error["loc"]:
-        return message
-    return f"{'.'.join(map(str, error['loc']))} = {error['input']!r}: {message}"
+        raise PlanError(f"traffic plan refused: {faults(error)}") from None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from include.clock import now_ms
+
 CONTACT_SECONDS = 10.0
 DELIVERY_SECONDS = 60.0
 POLL_EVERY = 1000
@@ -111,7 +113,7 @@ class Sender:
                 if due_us:
                     self._wait_until(due_us)
                 self._produce(value, key, partition, kafka_ms)
-                handed.append(time.time_ns() // 1_000_000)
+                handed.append(now_ms())
                 if len(handed) % POLL_EVERY == 0:
                     self._producer.poll(0)
                 if self.failed:

@@ -6,13 +6,13 @@ known: its error is raised.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clickhouse_driver import Client
 from confluent_kafka import KafkaException
 
+from include.clock import now_ms
 from include.contracts import load_contract
 from include.settings import Settings
 from include.spark.cluster import ClusterState, Driver, MasterUnreachableError, read_cluster
@@ -71,7 +71,7 @@ def _observe(
     position = read_position(client, stream)
     commit = _last_commit(client, position)
     wrong = mismatches(client, contract)
-    now = int(time.time() * 1000)
+    now = now_ms()
     order, beat = last_order(client, stream), last_heartbeat(client, stream)
     past = history(client, stream, now - int(HISTORY_SECONDS * 1000))
     generations = _generations(client, stream, now - int(HEARTBEATS_SECONDS * 1000))

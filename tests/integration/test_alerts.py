@@ -16,12 +16,13 @@ from airflow.sdk import BaseNotifier
 from clickhouse_driver import Client
 
 from include.alerts.incidents import close_incident, open_incident
+from include.clock import now_ms
 from include.contracts import load_contract
 from include.detect.detection import Detection
 from include.detect.judge import Fired, count_verdicts
 from include.detect.load import DETECTORS_DIR, load_detectors
 from include.detect.seal import judge_sealed
-from include.detect.store import PROVISIONAL, RETRACTED, new_alert, now_ms, write_alerts
+from include.detect.store import PROVISIONAL, RETRACTED, new_alert, write_alerts
 from include.detect.telling import read_incidents
 from include.settings import Settings, get_settings
 from include.streaming.control import NOBODY

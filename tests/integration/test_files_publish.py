@@ -24,12 +24,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from include.contracts import Contract, load_contract
 from include.files import transaction
 from include.files.content import Content
-from include.files.form import Form, FormError
+from include.files.form import Form
 from include.files.markers import Marker, MarkerLog, MarkersError
 from include.files.report import Report
 from include.files.run import publish_files
 from include.files.survey import LineJudge
 from include.files.transaction import Ranges, Transaction, TransactionError
+from include.forms import FormError
 from include.settings import PROJECT_ROOT, Settings
 from include.topics.offsets import Offsets, TopicMissingError
 from tests.conftest import create_topic

@@ -11,11 +11,12 @@ import pytest
 from include.contracts import load_contract, stream_names
 from include.contracts.classifier import Classifier, Event, Reject
 from include.files.content import FileError, identify
-from include.files.form import Form, FormError, parse_form
+from include.files.form import Form, parse_form
 from include.files.refusals import MOST_RECORDS, event_hours, reach, refusals, too_slow
 from include.files.report import ALREADY, PUBLISHED, REFUSED, FileOutcome, Report
 from include.files.run import key_field
 from include.files.survey import LineJudge, Survey, survey
+from include.forms import FormError
 from include.traffic import Keyed, generator_for
 from include.traffic.plan import parse_plan
 from include.traffic.schedule import draw_schedule

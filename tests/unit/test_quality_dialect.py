@@ -56,7 +56,7 @@ session.query(
 session.query(f"INSERT INTO user_minutes_delta VALUES ({hour}, 'u', 'view', {batch}, 3, 1500000, 100000, 1000000)")
 end = "'2026-01-01 06:00:00'"
 values = {"stream": "'ad_events'", "from": hour, "to": end, "from_ms": 1, "to_ms": 2, "frontier": batch + 2}
-names = ("ledger_balance.sql", "ad_events_served.sql", "logs_served.sql.j2", "user_events_served.sql.j2", "sample_ranges.sql")
+names = ("ledger_balance.sql.j2", "ad_events_served.sql", "logs_served.sql.j2", "user_events_served.sql.j2", "sample_ranges.sql.j2")
 statements = [read_sql(f"quality/{n}", filtered=True, cubes=served_cubes(load_contracts())) % values for n in names]
 print("ROWS" + json.dumps([json.loads(str(session.query(s, "JSON")))["data"] for s in statements]))
 """

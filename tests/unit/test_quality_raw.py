@@ -15,11 +15,12 @@ from include.contracts.access_log import parse_line
 from include.contracts.classifier import Classifier, Event
 from include.quality.parameters import expectation_parameters
 from include.quality.raw_frame import raw_frame
-from include.quality.raw_log import RawRecord, RawSample
+from include.quality.raw_log import RawSample
 from include.quality.raw_values import TEXT_LIMIT, broken, event_time, field_values, parse
 from include.quality.report import CheckResult
 from include.quality.suites import build_suite, load_suites, parameters_used
 from include.quality.validate import SuiteRunner
+from include.reconcile.raw import RawRecord
 from include.settings import PROJECT_ROOT
 from tests.contracts import odd_contracts
 from tests.helpers import KAFKA_MS, MOMENT, RUN_SEED, encoded

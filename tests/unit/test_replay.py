@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from include.contracts.classifier import REASONS, Classifier
+from include.forms import FormError
 from include.replay import steps
-from include.replay.form import FormError, parse_choice
+from include.replay.form import parse_choice
 from include.replay.judge import Passed, judge
 from include.replay.letters import LAST_MS, Choice, Letter
 from include.replay.originals import EXPIRED, READ_THROUGH, Missing

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 
+from include.clock import now_ms
 from include.contracts.classifier import Classifier, Event
 from include.reconcile.inject.order import HOUR_SECONDS, Injection, Order, TooFewRowsError
 from include.reconcile.ranges import first_readable
@@ -42,7 +43,7 @@ def send_late(order: Order) -> Injection:
     schedule = draw_schedule(plan, order.bounds["begin"] * 1_000_000, partitions)
     traffic = generator_for(order.contract.stream).draw(schedule, secrets.randbits(32), plan.seed)
     late = [
-        replace(chunk, kafka_ms=[_now_ms()] * len(chunk.values))
+        replace(chunk, kafka_ms=[now_ms()] * len(chunk.values))
         for chunk in chunks(schedule, traffic, partitions)
     ]
     sender.send(late)
@@ -59,7 +60,7 @@ def send_again(order: Order) -> Injection:
     sender = _sender(order)
     partitions = sender.count_partitions()
     spread = [order.chance.randrange(partitions) for _ in chosen]
-    sender.send([Chunk(chosen, spread, [_now_ms()] * len(chosen))])
+    sender.send([Chunk(chosen, spread, [now_ms()] * len(chosen))])
     return _account(order, "duplicate_events", [f"{len(value)} bytes" for value in chosen])
 
 
@@ -80,10 +81,6 @@ def _events_of_the_hour(order: Order) -> list[bytes]:
 
 def _sender(order: Order) -> Sender:
     return Sender(order.settings.kafka_bootstrap_servers, order.contract.topic.name)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _account(order: Order, kind: str, touched: list[str]) -> Injection:
