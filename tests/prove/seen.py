@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tests.prove.draw import Fault
 
-# By hour: (window, event type, country, format) -> (events, micro-dollars, status).
+# Of every cube: (window, cube, JSON of its dimensions) -> (status, figures by name).
 Cells = dict[tuple[object, ...], tuple[object, ...]]
 View = dict[datetime, Cells]
 

@@ -6,6 +6,7 @@ reading of ranges, is done here.
 
 from __future__ import annotations
 
+import json
 import random
 import tempfile
 import uuid
@@ -22,7 +23,9 @@ from pyspark.sql import SparkSession
 
 from include.contracts import load_contract
 from include.contracts.classifier import Classifier, Event
+from include.demo.truth import read_served
 from include.reconcile.types import HOUR as AN_HOUR
+from include.reconcile.types import from_epoch
 from include.settings import PREFIX, Settings
 from include.streaming.commit import ledger_rows, write_batch
 from include.streaming.fold import Fold
@@ -35,20 +38,18 @@ from include.traffic.send import Chunk, Sender
 from include.warehouse.client import connect
 from include.warehouse.migrate import prepare_warehouse
 from tests.conftest import create_topic, platform_environment
-from tests.helpers import Record, record_batch
-from tests.prove.seen import View
+from tests.helpers import Record, add_event, record_batch
+from tests.prove.seen import Cells, View
 from tests.reconciling import HOUR, Stream
 
 PARTITIONS = 4
 SHARES = {"malformed": 0.005, "schema_breaking": 0.005, "duplicate": 0.02, "late": 0.03}
 BATCH_RECORDS = (30, 200)  # of one partition, so that batches share hours and hours share batches
 BATCHES_OF_A_GENERATION = (1, 4)
-READ_VIEW = (
-    "SELECT window_start, event_type, country, ad_format, event_count, toInt64(total_revenue * 1000000), status "
-    "FROM ad_events_aggregated WHERE window_start >= %(first)s AND window_start < %(end)s"
-)
 
-Copy = tuple[tuple[int, int, int], tuple[object, ...], int]  # order among copies, cell, micro-dollars
+Copy = tuple[
+    tuple[int, int, int], Event, Record
+]  # order among copies of an identity, what it holds, where it lies
 
 
 @dataclass
@@ -142,42 +143,47 @@ class Stage(Stream):
         return value, partition, offset, at
 
     def view(self, hours: list[datetime]) -> View:
-        """Return the cells that are served of these hours, which follow each other."""
-        values = {"first": hours[0], "end": hours[-1] + AN_HOUR}
+        """Return the cells that are served of these hours, of every cube."""
         found: View = {hour: {} for hour in hours}
-        for window, *key, count, micros, status in self.client.execute(READ_VIEW, values):
-            window = window.replace(tzinfo=UTC)
-            found[window.replace(minute=0)][(window, *key)] = (count, micros, status)
+        for cube in self.contract.cubes:
+            for (name, window, keys), served in read_served(self.client, self.contract, cube).items():
+                window = window.replace(tzinfo=UTC)
+                if (cells := found.get(window.replace(minute=0))) is not None:
+                    cells[(window, name, keys)] = served
         return found
 
     def truth(self, hours: list[datetime]) -> View:
-        """Return the cells that a sealed hour must serve, from what was sent: each identity once."""
+        """Return the cells that a sealed hour must serve, of every cube, from what was sent: each identity once."""
         classifier = Classifier(self.contract)
         for partition, records in self.sent.items():
             for offset in range(self.judged[partition], len(records)):
                 value, at = records[offset]
                 outcome = classifier.classify(value, at)
                 if isinstance(outcome, Event):
-                    self._count(outcome, (at, partition, offset))
+                    self._count(outcome, Record(value, partition, offset, at))
             self.judged[partition] = len(records)
-        found: View = {}
-        for hour in hours:
-            cells: dict[tuple[object, ...], tuple[int, int]] = {}
-            for _, key, micros in self.once.get(hour, {}).values():
-                count, money = cells.get(key, (0, 0))
-                cells[key] = (count + 1, money + micros)
-            found[hour] = {key: (*figures, "sealed") for key, figures in cells.items()}
-        return found
+        return {hour: self._cells(hour) for hour in hours}
 
-    def _count(self, event: Event, order: tuple[int, int, int]) -> None:
-        moment = datetime.fromtimestamp(event.time_us // 1_000_000, UTC)
-        window = moment.replace(second=0)
-        values = event.values
-        key = (window, values["event_type"], values["country"], values["ad_format"])
-        held = self.once.setdefault(moment.replace(minute=0, second=0), {})
-        identity = values["event_id"]
+    def _count(self, event: Event, record: Record) -> None:
+        hour = datetime.fromtimestamp(event.time_us // 1_000_000, UTC).replace(minute=0, second=0)
+        order = record.kafka_ms, record.partition, record.offset
+        held = self.once.setdefault(hour, {})
+        identity = event.values["event_id"]
         if identity not in held or order < held[identity][0]:
-            held[identity] = (order, key, int(values["revenue"]))
+            held[identity] = (order, event, record)
+
+    def _cells(self, hour: datetime) -> Cells:
+        found: Cells = {}
+        for cube in self.contract.cubes:
+            cells: dict[tuple[Any, ...], list[int]] = {}
+            for _, event, record in self.once.get(hour, {}).values():
+                add_event(self.contract, cube, cells, event, record)
+            names = [measure.name for measure in cube.measures]
+            for (pane, *dimensions), figures in cells.items():
+                keys = dict(sorted(zip(cube.dimensions, dimensions, strict=True)))
+                key = from_epoch(pane), cube.name, json.dumps(keys, separators=(",", ":"))
+                found[key] = "sealed", dict(zip(names, figures, strict=True))
+        return found
 
     def ledger(self) -> dict[tuple[int, int], LedgerRow]:
         """Return the valid ledger rows by batch and partition."""
