@@ -6,7 +6,7 @@ rules of what is served (sql/views/_served.sql.j2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from include.contracts import Contract, Cube
@@ -82,6 +82,14 @@ class Cubes:
         if self.known[name].count is None:
             raise ViewError(f"{name} has no count of its events: no view can read it")
         return self.known[name]
+
+    def streams(self, names: Iterable[str]) -> list[str]:
+        """Return the streams of some cubes, each once.
+
+        Raises:
+            UnknownCubeError, ViewError: as `get` does.
+        """
+        return list(dict.fromkeys(self.get(name).stream for name in names))
 
     def of_delays(self) -> list[ServedCube]:
         """Return the cubes of arrival delays, one for each stream that has one.
