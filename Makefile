@@ -59,8 +59,9 @@ soak: up ## ten minutes of 5,000 events/s: memory, parts, freshness; SOAK_SECOND
 verify: setup ## prove one certificate again: STREAM=ad_events HOUR=2026-01-01T05 [SEAL=12]
 	@$(WITH_PLATFORM) $(BIN)/python -m include.reconcile.prove_again "$(STREAM)" "$(HOUR)" $(if $(SEAL),--seal "$(SEAL)")
 
-prove: up ## 200 random faults, 200 clean hours: all found, mended, no false alarm; PROVE_SEED, PROVE_FAULTS
-	@$(WITH_PLATFORM) $(BIN)/python -m tests.prove $(if $(PROVE_SEED),--seed $(PROVE_SEED)) $(if $(PROVE_FAULTS),--faults $(PROVE_FAULTS))
+prove: up ## 200 random faults, 200 clean hours: all found, mended, no false alarm; PROVE_STREAM (all), PROVE_SEED, PROVE_FAULTS
+	@$(WITH_PLATFORM) $(BIN)/python -m tests.prove $(if $(PROVE_STREAM),--stream "$(PROVE_STREAM)") \
+		$(if $(PROVE_SEED),--seed $(PROVE_SEED)) $(if $(PROVE_FAULTS),--faults $(PROVE_FAULTS))
 
 lint: setup ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -66,8 +66,8 @@ class Stream:
     folded: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(4), 0))
 
     def start(self) -> None:
-        self.generation = claim(self.settings, "ad_events")
-        take_over(self.client, "ad_events", self.generation)
+        self.generation = claim(self.settings, self.contract.stream)
+        take_over(self.client, self.contract.stream, self.generation)
 
     def send(self, records: list[tuple[bytes | None, datetime]]) -> None:
         producer = Producer({"bootstrap.servers": self.settings.kafka_bootstrap_servers, "acks": "all"})
@@ -103,7 +103,8 @@ class Stream:
             listed = sorted(hours)
             rows.append(
                 LedgerRow(
-                    *("ad_events", batch, partition, start, start, len(records), accepted, rejected, late, 0),
+                    *(self.contract.stream, batch, partition, start, start, len(records)),
+                    *(accepted, rejected, late, 0),
                     hours=listed,
                     hour_events=[len(hours[hour]) for hour in listed],
                     hour_first=[hours[hour][0] for hour in listed],
@@ -151,7 +152,8 @@ class Stream:
         return self.contract
 
     def plan(self, repair: str = "auto", hour: datetime | None = HOUR, until: datetime | None = None) -> str:
-        return make_plans(self.settings, ["ad_events"], hour, until or hour, repair, self.load)[0]
+        stream = self.contract.stream
+        return make_plans(self.settings, [stream], hour, until or hour, repair, self.load)[0]
 
     def take_from_topic(self) -> None:
         """Learn what others sent to the topic."""

@@ -7,7 +7,7 @@ deltas say of each batch. Where several kinds hit one hour, each cell gets the l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from include.reconcile.types import Difference, Differences
@@ -42,11 +42,18 @@ def batch_drifts(evidence: Sequence[BatchEvidence]) -> list[tuple[str, str]]:
 
 
 def classified(
-    differences: Differences, counts: Mapping[str, str], batches: Sequence[tuple[str, str]]
+    differences: Differences,
+    counts: Mapping[str, str],
+    batches: Sequence[tuple[str, str]],
+    extremes: Mapping[str, Collection[str]] | None = None,
 ) -> Differences:
-    """Return the differences with each named cell's class; counts: cube -> its measure of kind count."""
+    """Return the differences with each named cell's class.
+
+    counts: cube -> its measure of kind count. extremes: cube -> its minima and maxima, of which a window does not gain
+    what another one loses.
+    """
     kinds = {kind for kind, _ in batches}
-    gains = [_gain(cell) for cell in differences.cells]
+    gains = [_gain(cell, (extremes or {}).get(cell.cube, ())) for cell in differences.cells]
     moved = Counter(
         (cell.cube, cell.dimensions, frozenset(gain.items()))
         for cell, gain in zip(differences.cells, gains, strict=True)
@@ -75,10 +82,11 @@ def all_drifts(
     return tuple(sorted(named | {kind for kind, _ in batches} | {cell.drift for cell in differences.cells}))
 
 
-def _gain(cell: Difference) -> dict[str, int]:
-    """Return served minus expected of every measure that is a number."""
+def _gain(cell: Difference, extremes: Collection[str]) -> dict[str, int]:
+    """Return served minus expected of every measure that is a number and adds up."""
     expected, served = _figures(cell.expected), _figures(cell.served)
-    return {name: served.get(name, 0) - expected.get(name, 0) for name in expected | served}
+    names = (expected | served).keys() - set(extremes)
+    return {name: served.get(name, 0) - expected.get(name, 0) for name in names}
 
 
 def _figures(text: str) -> dict[str, int]:

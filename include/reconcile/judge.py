@@ -6,7 +6,7 @@ rows are written and read back before this is asked, and DRIFTED where it is not
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from include.reconcile.drifts import all_drifts, classified
@@ -28,7 +28,8 @@ class Measured:
     as_they_came: recount against base and deltas. exact: recount against the base's sealed rows, None where
     there is no base or deltas came after it. base_digest: (certified, found), None where there is no base.
     batches: (class of drift, sentence) of batches that are missing or doubled. counts: cube -> measure of kind count.
-    filled: cubes and measures that were not folded for all of the hour, and are not compared.
+    extremes: cube -> measures of kinds min and max. filled: cubes and measures that were not folded for all of the
+    hour, and are not compared.
     """
 
     repair_allowed: bool
@@ -40,6 +41,7 @@ class Measured:
     events_as_they_came: int
     batches: tuple[tuple[str, str], ...] = ()
     counts: Mapping[str, str] = field(default_factory=dict)
+    extremes: Mapping[str, Collection[str]] = field(default_factory=dict)
     filled: tuple[str, ...] = ()
 
 
@@ -58,7 +60,7 @@ def judge(measured: Measured) -> Judgement:
             f"{measured.events_as_they_came} events of this hour were read, its ranges hold {balanced}"
         )
     together = _together(measured.as_they_came, measured.exact)
-    differences = classified(together, measured.counts, measured.batches)
+    differences = classified(together, measured.counts, measured.batches, measured.extremes)
     if differences.total:
         reasons.append(
             f"served figures differ in {differences.total} cells: {differences.missing} missing, "

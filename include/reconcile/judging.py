@@ -20,12 +20,12 @@ from include.reconcile.types import (
     Judgement,
     ReconcileError,
     Recounted,
-    as_utc,
 )
 from include.reconcile.versions import KeptContracts, comparable
 from include.settings import Settings
-from include.streaming.ledger import read_commit_state
+from include.streaming.ledger import read_limits
 from include.warehouse.client import connect
+from include.warehouse.sql import read_sql
 
 
 def judge_run(
@@ -86,19 +86,14 @@ def _measured(client: Client, contract: Contract, plan: HourPlan, recounted: Rec
         events_as_they_came=recounted.events_as_they_came,
         batches=tuple(_batch_drifts(client, folded, plan)) if differs else (),
         counts={cube.name: cube.plain_count for cube in folded.cubes if cube.plain_count},
+        extremes={c.name: {m.name for m in c.measures if m.kind in ("min", "max")} for c in folded.cubes},
         filled=plan.filled,
     )
 
 
 def _batch_drifts(client: Client, contract: Contract, plan: HourPlan) -> list[tuple[str, str]]:
     """Return the batches of an hour that are missing or doubled in any cube that counts events."""
-    listed: dict[int, int] = {}
-    base = plan.base.frontier if plan.base else 0
-    for row in read_commit_state(client, plan.stream).rows:
-        if base < row.batch <= plan.frontier:
-            events = sum(n for h, n in zip(row.hours, row.hour_events, strict=True) if as_utc(h) == plan.hour)
-            events += sum(as_utc(hour) == plan.hour for hour in row.replayed_hours)
-            listed[row.batch] = listed.get(row.batch, 0) + events
+    listed = _listed(client, plan)
     found: dict[tuple[str, str], None] = {}
     for cube in contract.cubes:
         served = compare.served_by_batch(client, cube, plan)
@@ -108,6 +103,20 @@ def _batch_drifts(client: Client, contract: Contract, plan: HourPlan) -> list[tu
             ]
             found |= dict.fromkeys(batch_drifts(evidence))
     return list(found)
+
+
+def _listed(client: Client, plan: HourPlan) -> dict[int, int]:
+    """Return how many events of the hour each valid batch after the base lists."""
+    _, keep = read_limits(client, plan.stream)
+    values = {
+        "stream": plan.stream,
+        "hour": store.text(plan.hour),
+        "base_frontier": plan.base.frontier if plan.base else 0,
+        "frontier": plan.frontier,
+        "generations": list(keep),
+        "limits": list(keep.values()),
+    }
+    return dict(client.execute(read_sql("reconcile/hour_batches.sql.j2"), values)) if keep else {}
 
 
 def certificate_in_force(client: Client, plan: HourPlan) -> tuple[int, int] | None:

@@ -32,8 +32,8 @@ Do = Callable[..., Injection]
 def do(warehouse: Settings) -> Do:
     settings = warehouse.model_copy(update={"allow_inject_drift": True})
 
-    def injected(kind: str, size: int = 1, seed: int = 1, hour: datetime = HOUR) -> Injection:
-        return inject_drift(settings, kind, "ad_events", hour, size, seed)
+    def injected(kind: str, size: int = 1, seed: int = 1, hour: datetime = HOUR, cube: str = "") -> Injection:
+        return inject_drift(settings, kind, "ad_events", hour, size, seed, cube=cube)
 
     return injected
 
@@ -178,6 +178,32 @@ def test_more_than_is_served_is_refused_and_nothing_goes(do: Do, open_hour: Clie
     with pytest.raises(TooFewRowsError, match="holds 0 served rows"):
         do("lost_row", hour=HOUR + timedelta(hours=1))
     assert _served(open_hour) == SERVED
+
+
+def test_a_sealed_cell_that_only_a_copy_arrived_in_is_not_served_and_never_chosen(
+    do: Do, sealed_hour: Client
+) -> None:
+    """The second copy arrives in a cell of its own: no event counts there, and the row stays for a later seal."""
+    cells = [
+        (HOUR, 0, 1, 1, 7_000),
+        (HOUR, 7, 1, 1, 7_000),
+        (HOUR + timedelta(minutes=5), 300, 0, 1, -(2**63)),
+    ]
+    rows = [
+        (HOUR, arrived, delay, THIRD, 12, once, came, longest, 7_000)
+        for arrived, delay, once, came, longest in cells
+    ]
+    sealed_hour.execute("INSERT INTO ad_arrival_sealed VALUES", rows)
+    for kind in ("lost_row", "doubled_row", "altered_figure"):
+        with pytest.raises(
+            TooFewRowsError, match=r"ad_arrival_sealed, .* holds 2 served rows, fewer than the 3"
+        ):
+            do(kind, size=3, cube="ad_arrival")
+    assert _count(sealed_hour, "ad_arrival_sealed", "seal = 12") == 3
+    injection = do("lost_row", size=2, cube="ad_arrival")
+    assert injection.figures == {"event_count": 2}
+    assert _count(sealed_hour, "ad_arrival_sealed", "event_count > 0") == 0
+    assert _count(sealed_hour, "ad_arrival_sealed", "came_event_count = 1") == 1
 
 
 def test_nothing_is_damaged_unless_the_setting_allows_it(warehouse: Settings, open_hour: Client) -> None:

@@ -1,6 +1,6 @@
 """Random faults until enough of them and of clean hours were judged: none undetected, none unrepaired, no false alarm.
 
-Needs the running platform; makes a topic and a database of its own and removes them. Prints the seed first: the
+Needs the running platform; makes topics and databases of its own and removes them. Prints the seed first: the
 same seed and arguments do the same faults again.
 """
 
@@ -8,101 +8,29 @@ from __future__ import annotations
 
 import argparse
 import logging
-import random
 import secrets
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 
+from include.contracts.load import stream_names
 from include.logs import configure_logging
-from tests.prove.checks import UNDONE, Judged, Outcome, judge_round
+from tests.prove.proof import Proof, Size, prove_streams
 from tests.prove.report import table
-from tests.prove.rounds import Prover
-from tests.prove.seen import Seen
-from tests.prove.stage import open_stage
 from tests.spark import recount_spark
 
-log = logging.getLogger("prove")
-
-MOST_ROUNDS = 40
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much to do: faults and clean hours at least, hours of traffic, of them sealed first, new ones a round."""
-
-    faults: int = 200
-    clean_hours: int = 200
-    hours: int = 90
-    sealed: int = 50
-    new_hours: int = 10
-    reopened: int = 8
-    faults_a_round: int = 40
-    events_an_hour: int = 200
-
-
-@dataclass
-class Proof:
-    """What came of all rounds."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    clean_hours: int = 0
-    refused: int = 0
-    rounds: int = 0
-    failures: list[str] = field(default_factory=list)
-
-    @property
-    def done(self) -> int:
-        """Faults of which something was left to be found, or to be counted."""
-        return sum(outcome.fate != UNDONE for outcome in self.outcomes)
-
-
-def prove(size: Size, seed: int) -> Proof:
-    """Play rounds until enough was judged, or one of them fails."""
-    proof = Proof()
-    with ExitStack() as undo:
-        spark = undo.enter_context(recount_spark("prove"))
-        stage = undo.enter_context(open_stage(spark))
-        stage.send_hours(random.Random(f"{seed}/traffic"), size.hours, size.events_an_hour)
-        log.info("%d hours of traffic in %d ledger rows", size.hours, len(stage.ledger()))
-        prover = Prover(stage, seed)
-        _add(proof, prover.seal_first(size.sealed))
-        while not proof.failures and proof.rounds < MOST_ROUNDS:
-            missing = size.faults - proof.done
-            if missing <= 0 and proof.clean_hours >= size.clean_hours:
-                return proof
-            hours = min(size.hours, size.sealed + size.new_hours * (proof.rounds + 1))
-            count = max(0, min(size.faults_a_round, missing))
-            proof.rounds += 1
-            _add(proof, prover.play(proof.rounds, hours, count, size.reopened))
-    if not proof.failures:
-        proof.failures.append(
-            f"{MOST_ROUNDS} rounds were not enough: {proof.done} faults, {proof.clean_hours} clean hours"
-        )
-    return proof
-
-
-def _add(proof: Proof, seen: Seen) -> None:
-    judged: Judged = judge_round(seen)
-    proof.outcomes += judged.outcomes
-    proof.clean_hours += judged.clean_hours
-    proof.refused += len(seen.refused)
-    proof.failures += [f"round {seen.number}: {failure}" for failure in judged.failures]
-    if judged.failures:
-        proof.failures += [
-            f"round {seen.number} had {fault}; {seen.accounts[fault.number]}" for fault in seen.faults
-        ]
-    log.info(
-        "round %d: %d faults, %d clean hours, %d failures",
-        *(seen.number, len(judged.outcomes), judged.clean_hours, len(judged.failures)),
-    )
+ALL = "all"
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the arguments; nonsense ends the process with a message that names it."""
     parser = argparse.ArgumentParser(prog="python -m tests.prove", description=__doc__)
+    parser.add_argument(
+        "--stream",
+        default=ALL,
+        choices=[*stream_names(), ALL],
+        help="whose hours to damage; all: they share faults and clean hours",
+    )
     parser.add_argument(
         "--seed", type=int, default=secrets.randbelow(2**31), help="of everything; else by chance"
     )
@@ -139,28 +67,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging()
     logging.getLogger("include").setLevel(logging.ERROR)
     again = (
-        f"python -m tests.prove --seed {given.seed} --faults {given.faults} --clean-hours {given.clean_hours} "
-        f"--hours {given.hours}"
+        f"python -m tests.prove --stream {given.stream} --seed {given.seed} --faults {given.faults} "
+        f"--clean-hours {given.clean_hours} --hours {given.hours}"
     )
     print(f"seed {given.seed}; to do the same again: {again}", flush=True)
     began = time.monotonic()
-    proof = prove(size_of(given), given.seed)
-    print(table(proof.outcomes))
-    print(
-        f"{proof.done} faults and {proof.clean_hours} clean hours judged in {proof.rounds} rounds, "
-        f"{time.monotonic() - began:.0f} s; {proof.refused} faults were drawn anew, since their hour did not hold "
-        "what they needed"
-    )
-    if not proof.failures:
+    streams = stream_names() if given.stream == ALL else [given.stream]
+    with recount_spark("prove") as spark:
+        proofs = prove_streams(spark, size_of(given), given.seed, streams)
+    print(*map(_account, proofs), sep="\n\n")
+    failures = [failure for proof in proofs for failure in proof.failures]
+    print(f"\n{sum(proof.done for proof in proofs)} faults and ", end="")
+    print(f"{sum(proof.clean_hours for proof in proofs)} clean hours, {time.monotonic() - began:.0f} s")
+    if not failures:
         print(f"none undetected, none unrepaired, no false alarm; seed {given.seed}")
         return 0
-    print(
-        f"{len(proof.failures)} lines of failure:",
-        *proof.failures,
-        f"to do the same again: {again}",
-        sep="\n",
-    )
+    print(f"{len(failures)} lines of failure:", *failures, f"to do the same again: {again}", sep="\n")
     return 1
+
+
+def _account(proof: Proof) -> str:
+    return (
+        f"{proof.stream}\n{table(proof.outcomes)}\n{proof.done} faults and {proof.clean_hours} clean hours judged in "
+        f"{proof.rounds} rounds; {proof.refused} faults were drawn anew, since their hour did not hold what they needed"
+    )
 
 
 if __name__ == "__main__":

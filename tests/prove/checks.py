@@ -98,7 +98,7 @@ def _unequal(seen: Seen, hour: datetime, when: str, view: View) -> list[str]:
     key = min(wrong, key=str)
     return [
         f"{hour:%Y-%m-%dT%H}: not repaired, {len(wrong)} cells are wrong {when}, first "
-        f"{key[0]:%H:%M} {' '.join(map(str, key[1:]))}: sent {truth.get(key)}, served {served.get(key)}"
+        f"{key[0]:%H:%M:%S} {' '.join(map(str, key[1:]))}: sent {truth.get(key)}, served {served.get(key)}"
     ]
 
 

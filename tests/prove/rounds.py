@@ -38,7 +38,7 @@ READ_DRIFTS = "SELECT hour, drifts FROM verdicts WHERE run IN %(runs)s"
 class Prover:
     """Plays rounds on one stage. Hours that a fault reached and no run has taken up stay in mind for a later round."""
 
-    def __init__(self, stage: Stage, seed: int) -> None:
+    def __init__(self, stage: Stage, seed: str) -> None:
         self._stage, self._seed = stage, seed
         self._sealed: set[datetime] = set()
         self._tainted: set[datetime] = set()
@@ -113,12 +113,12 @@ class Prover:
 
     def _do(self, seen: Seen, chance: random.Random, fault: Fault) -> None:
         """Do a fault; where the hour does not hold what it needs, do another class of fault to it."""
-        refused: list[str] = []
+        stage, refused = self._stage, list[str]()
         while True:
             try:
                 found = inject_drift(
-                    *(self._stage.settings, fault.kind, "ad_events", fault.hour, fault.size, fault.seed),
-                    self._stage.load,
+                    *(stage.settings, fault.kind, stage.contract.stream, fault.hour, fault.size, fault.seed),
+                    stage.load,
                 )
             except (NoFreeBatchError, TooFewRowsError) as error:
                 seen.refused.append(f"{fault}: {error}")

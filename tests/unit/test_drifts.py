@@ -47,6 +47,20 @@ def test_what_one_window_lost_and_another_gained_was_in_the_wrong_window() -> No
     assert drifts(moved[0], other) == ["lost_row", "doubled_row"], "another country is another cell"
 
 
+def test_a_moved_row_is_told_by_what_adds_up_since_minima_of_both_windows_stay_their_own() -> None:
+    moved = (
+        cell("n=3 money=9 least=1", "n=2 money=5 least=2"),
+        cell("n=1 money=8 least=8", "n=2 money=12 least=4", minute=7),
+    )
+    differences = Differences(mismatched=2, cells=moved)
+    assert drifts(*moved) == ["lost_row", "doubled_row"], "with minima nothing seems to have moved"
+    found = classified(differences, COUNTS, (), {"ads": {"least"}})
+    assert [c.drift for c in found.cells] == ["wrong_window", "wrong_window"]
+    altered = cell("n=3 money=9 least=1", "n=3 money=9 least=0")
+    found = classified(Differences(mismatched=1, cells=(altered,)), COUNTS, (), {"ads": {"least"}})
+    assert [c.drift for c in found.cells] == ["altered_figure"]
+
+
 def test_a_batch_without_deltas_is_lost_and_one_that_no_row_lists_is_doubled() -> None:
     found = batch_drifts(
         [

@@ -71,8 +71,9 @@ def test_a_clean_hour_that_is_called_repaired_is_a_false_alarm() -> None:
 def test_one_wrong_cell_after_the_repair_is_unrepaired() -> None:
     seen = a_round()
     seen.after_first[DAMAGED] = cells(DAMAGED, events=4)
-    assert "not repaired, 1 cells are wrong after the first run, first 00:00 click US banner" in only_failure(
-        seen
+    assert (
+        "not repaired, 1 cells are wrong after the first run, first 00:00:00 click US banner"
+        in only_failure(seen)
     )
 
 
@@ -88,6 +89,36 @@ def test_late_events_that_came_while_the_run_went_on_may_wait_for_the_next_run()
     seen.faults.append(replace(FAULT, number=2, kind="late_event", hour=OTHER, when=JUDGED))
     seen.after_first[OTHER] = cells(OTHER, events=6)
     assert judge_round(seen).failures == []
+
+
+def test_a_damaged_hour_that_is_found_and_not_repaired_fails() -> None:
+    seen = a_round()
+    seen.second[DAMAGED] = seen.first[DAMAGED] = Verdict("DRIFTED", "served figures differ in 1 cells", ())
+    seen.reached_during.add(DAMAGED)
+    seen.faults = [replace(FAULT, kind="ledger_gap", when=JUDGED)]
+    failures = judge_round(seen).failures
+    assert "fault 1: ledger_gap of size 1" in failures[0]
+    assert "undetected by two runs" in failures[0]
+    assert [failure.split(",")[0] for failure in failures[1:]] == [
+        "2026-01-01T00: not repaired",
+        "2026-01-01T00: not repaired",
+        "2026-01-01T00: never proved",
+    ]
+
+
+@pytest.mark.parametrize("run", ["first", "second"])
+def test_an_hour_of_which_a_run_says_nothing_fails(run: str) -> None:
+    seen = a_round()
+    del getattr(seen, run)[CLEAN]
+    assert only_failure(seen) == f"2026-01-01T01: the {run} run says nothing of it"
+
+
+def test_a_cell_that_is_served_of_nothing_sent_is_unrepaired() -> None:
+    seen = a_round()
+    seen.truth[CLEAN] = {}
+    assert [failure.split(",")[0] for failure in judge_round(seen).failures] == [
+        "2026-01-01T01: not repaired"
+    ] * 2
 
 
 def test_an_hour_that_needs_a_second_repair_is_not_proved_at_once() -> None:
