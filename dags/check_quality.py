@@ -15,7 +15,8 @@ Running it twice: a second set of results in the history and a second report; no
   what the contract forbids, which is a defect. Records that have expired from Kafka are never a failure.
 - *a warning* stands in the log and the report only: few rows, an odd click-through rate, many rejects or odd raw values.
 - *expectations/….json: …*: that suite file is wrong for the reason given; correct it.
-- *offsets … were not delivered*: Kafka is down or slow; trigger the hour again.
+- *suite raw_log: not checked*: Kafka is down or slow, for the reason given. All other results are kept; trigger the
+  hours that it names again.
 - *no hour … is certified yet*: run `reconcile_hour`, or name an hour.
 """
 
@@ -39,7 +40,7 @@ def check(params: dict[str, Any], triggering_asset_events: Any = None) -> None:
 
     verified = [event for events in triggering_asset_events.values() for event in events]
     hours = [(VERIFIED[event.asset.name], event.partition_key) for event in verified]
-    check_requested(hours or [(stream, params["hour"]) for stream in params["streams"]])
+    check_requested(hours or [(stream, params["hour"] or "") for stream in params["streams"]])
 
 
 @dag(
@@ -55,7 +56,7 @@ def check(params: dict[str, Any], triggering_asset_events: Any = None) -> None:
     doc_md=__doc__,
     params={
         "streams": Param([*VERIFIED.values()], **STREAMS, description="Those whose hours are checked."),
-        "hour": Param("", type="string", pattern=HOURS, title="Hours", description=HOURS_HELP),
+        "hour": Param(None, type=["null", "string"], pattern=HOURS, title="Hours", description=HOURS_HELP),
     },
 )
 def check_quality() -> None:

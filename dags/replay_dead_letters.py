@@ -60,7 +60,12 @@ TIME = {"type": ["null", "string"], "format": "date-time"}
 def replay_dead_letters() -> None:
     judged = task(steps.judge, retries=1, retry_delay=timedelta(seconds=30))()  # type: ignore[call-arg]
     forms = task(steps.await_folding)(judged)  # type: ignore[call-arg]
-    TriggerDagRunOperator.partial(task_id="seal_again", trigger_dag_id="reconcile_hour").expand(conf=forms)
+    again = TriggerDagRunOperator.partial(
+        task_id="seal_again",
+        trigger_dag_id="reconcile_hour",
+        map_index_template="{{ task.conf['from_hour'] }}",
+    )
+    again.expand(conf=forms)
 
 
 replay_dead_letters()

@@ -54,7 +54,9 @@ def stop(stream: str, params: dict[str, Any]) -> dict[str, Any]:
 )
 def restart_stream() -> None:
     plan = task(form.plan_restart, task_id="plan")()  # type: ignore[call-arg]
-    launch = LaunchStreamOperator.partial(task_id="launch").expand_kwargs(plan)
+    launch = LaunchStreamOperator.partial(
+        task_id="launch", map_index_template="{{ task.streams }}"
+    ).expand_kwargs(plan)
     plan >> stop.expand(stream=chosen()) >> launch
 
 

@@ -46,7 +46,9 @@ def watch_stream() -> None:
     told = {"execution_timeout": LIMIT, "on_failure_callback": IncidentNotifier()}
     checked = task.short_circuit(steps.check, **told)()  # type: ignore[call-arg]
     launches = task(steps.launches)(checked)
-    relaunch = LaunchStreamOperator.partial(task_id="relaunch").expand_kwargs(launches)
+    relaunch = LaunchStreamOperator.partial(
+        task_id="relaunch", map_index_template="{{ task.streams }}"
+    ).expand_kwargs(launches)
     confirmed = task(steps.confirm, trigger_rule="all_done", **told)(checked)  # type: ignore[call-arg]
     relaunch >> confirmed
 

@@ -64,10 +64,14 @@ def _number(default: float, title: str, description: str, most: float, least: fl
 def generate_traffic() -> None:
     @task
     def generate(params: dict[str, Any] | None = None) -> dict[str, Any]:
-        from include.traffic.plan import parse_plan
+        from include.refusal import refuse
+        from include.traffic.plan import PlanError, parse_plan
         from include.traffic.run import generate as send
 
-        return send(parse_plan(params or {})).as_dict()
+        try:
+            return send(parse_plan(params or {})).as_dict()
+        except PlanError as error:
+            refuse(error)
 
     generate()
 

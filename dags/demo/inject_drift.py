@@ -23,7 +23,6 @@ from dataclasses import asdict
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from airflow.sdk.exceptions import AirflowFailException
 
 from include.contracts import stream_names
 from include.reconcile.inject.kinds import KINDS
@@ -31,20 +30,21 @@ from include.summary import log_summary
 
 STREAMS = stream_names()
 HOUR_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:00:00Z$"
-KIND_HELP = "; ".join(f"{kind}: {what}" for kind, what in KINDS.items())
+KIND_LABELS = {kind: f"{kind}: {what}" for kind, what in KINDS.items()}
 
 
 @task
 def inject(params: dict[str, Any]) -> dict[str, Any]:
-    from include.reconcile.inject.order import DriftNotAllowedError, parse_hour
+    from include.reconcile.inject.order import USER_ERRORS, parse_hour
     from include.reconcile.inject.registry import inject_drift as do
+    from include.refusal import refuse
     from include.settings import get_settings
 
-    chosen = {name: params[name] for name in ("kind", "stream", "cube", "size", "seed")}
+    chosen = {name: params[name] for name in ("kind", "stream", "size", "seed")}
     try:
-        injection = do(get_settings(), hour=parse_hour(params["hour"]), **chosen)
-    except DriftNotAllowedError as error:
-        raise AirflowFailException(str(error)) from error
+        injection = do(get_settings(), hour=parse_hour(params["hour"]), cube=params["cube"] or "", **chosen)
+    except USER_ERRORS as error:
+        refuse(error)
     log_summary(f"{injection.kind} injected into {injection.table}", asdict(injection))
     return asdict(injection)
 
@@ -56,11 +56,15 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
     tags=["demo", "proof"],
     doc_md=__doc__,
     params={
-        "kind": Param("lost_row", enum=list(KINDS), type="string", title="Kind of damage", description=KIND_HELP),
-        "stream": Param(STREAMS[0] if STREAMS else "", enum=STREAMS, type="string", title="Stream"),
-        "cube": Param("", type="string", title="Cube", description="Which of the stream's; empty: by chance."),
+        "kind": Param(
+            "lost_row", enum=list(KINDS), title="Kind of damage", values_display=KIND_LABELS,
+            description="What is done to served rows, deltas or the ledger of the hour.",
+        ),
+        "stream": Param(STREAMS[0], enum=STREAMS, title="Stream", description="Whose hour is damaged."),
+        "cube": Param(None, type=["null", "string"], title="Cube", description="One of the stream's; empty: any."),
         "hour": Param(
-            "2026-01-01T00:00:00Z", type="string", pattern=HOUR_PATTERN, title="Hour", description="Its start, in UTC."
+            "2026-01-01T00:00:00Z", type="string", pattern=HOUR_PATTERN, title="Hour",
+            description="Its start in UTC, such as 2026-01-01T05:00:00Z.",
         ),
         "size": Param(
             3, type="integer", minimum=1, maximum=1_000, title="Size", description="Rows, batches or records."

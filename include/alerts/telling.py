@@ -63,7 +63,7 @@ def mend(context: dict[str, Any], keys: Sequence[str], settings: Settings | None
     finally:
         client.disconnect()
     for incident in over:
-        log.info("%s", mended(incident).title)
+        log.info("incident %s", mended(incident).title)
         # Only those who heard of it are told that it is over.
         for name, channel in _channels(settings).items():
             if name in incident.told:

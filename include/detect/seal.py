@@ -8,6 +8,7 @@ SQL as in the stream, on sealed figures alone.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -77,8 +78,8 @@ def judge_sealed(settings: Settings, loaded: Loaded | None = None) -> list[Alert
                 write_check(client, detector, 0, 0, 1, 0.0, fault(error))
     finally:
         client.disconnect()
-    for alert in changed:
-        log.info("%s: %s at %s is %s", alert.detector, alert.subject, text(alert.start), alert.state)
+    for (name, state), count in sorted(Counter((item.detector, item.state) for item in changed).items()):
+        log.info("%s: %d %s on sealed figures; the view alerts_current names each", name, count, state)
     return changed
 
 

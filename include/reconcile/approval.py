@@ -16,6 +16,7 @@ from typing import Any
 from include.contracts import Contract, load_contract
 from include.reconcile import compare, mend, store
 from include.reconcile.judging import require_same_base
+from include.reconcile.shown import unlike
 from include.reconcile.types import (
     ASK,
     DRIFTED,
@@ -122,22 +123,12 @@ def _section(item: WaitingHour) -> str:
         lines += ["", f"{len(shown)} of {found.total} differing cells:", ""]
         lines += ["| window (UTC) | dimensions | difference | expected | served |", "|---|---|---|---|---|"]
     for cell in shown:
-        expected, served = _unlike(cell.expected, cell.served)
+        expected, served = unlike(cell.expected, cell.served)
         lines += [
             f"| {cell.window_start:%H:%M} | {_plain(cell.dimensions)} | {cell.kind} {cell.drift} "
             f"| {expected or 'nothing'} | {served or 'nothing'} |"
         ]
     return "\n".join(lines)
-
-
-def _unlike(expected: str, served: str) -> tuple[str, str]:
-    """Return both sides of a cell with the figures that differ; all of them where a side has none."""
-    if not (expected and served):
-        return expected, served
-    pairs = [
-        (one, other) for one, other in zip(expected.split(), served.split(), strict=True) if one != other
-    ]
-    return " ".join(one for one, _ in pairs), " ".join(other for _, other in pairs)
 
 
 def _plain(text: str) -> str:
@@ -180,7 +171,7 @@ def take_answer(
         client.disconnect()
     who = answer.by or "nobody in time"
     log.info(
-        "%s hours of run %s: %s by %s", len(plans), run, "approved" if answer.approved else "rejected", who
+        "hours of run %s: %s, %s by %s", run, len(plans), "approved" if answer.approved else "rejected", who
     )
     return [_key(plan) for plan in plans]
 

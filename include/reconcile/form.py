@@ -15,18 +15,19 @@ _STREAMS: Field = {
     "minItems": 1,
     "examples": stream_names(),
     "title": "Streams",
+    "description": "Whose hours are judged.",
 }
 _FROM_HOUR: Field = {
     "type": ["null", "string"],
     "format": "date-time",
     "title": "From hour",
-    "description": "First hour; empty: what needs a judgement.",
+    "description": "First hour, UTC; empty: whatever needs a judgement. Minutes are ignored.",
 }
 _TO_HOUR: Field = {
     "type": ["null", "string"],
     "format": "date-time",
     "title": "To hour",
-    "description": "Last hour, included; at most 31 days, worked through 24 hours a run.",
+    "description": "Last hour, included; empty: the first alone. At most 31 days, worked through 24 hours a run.",
 }
 _REPAIR: Field = {
     "type": "string",
@@ -39,7 +40,8 @@ _RECOUNT_ANYWAY: Field = {
     "type": ["null", "boolean"],
     "enum": [None, True, False],
     "title": "Recount anyway",
-    "description": "Whether named hours that are proved and unchanged are recounted again; empty: where one hour is named.",
+    "description": "Off: an hour that is proved and unchanged is recounted again only where it alone is named. "
+    "On: every named hour is.",
 }
 
 # name -> default and schema

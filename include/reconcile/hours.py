@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from include.forms import FormError
 from include.reconcile.closing import closes_at
 from include.reconcile.types import HOUR, UNPROVABLE, Certificate
 
@@ -54,10 +55,10 @@ def first_part(start: datetime, end: datetime) -> tuple[datetime, datetime | Non
     """Return the last hour of what one run takes of a range, and the hour that the next run goes on with, if any.
 
     Raises:
-        ValueError: the range is empty or longer than MOST_RANGE.
+        FormError: the range is empty or longer than MOST_RANGE.
     """
     if not start <= end < start + MOST_RANGE:
-        raise ValueError(
+        raise FormError(
             f"{start:%Y-%m-%dT%H} to {end:%Y-%m-%dT%H}: a range has 1 to {MOST_RANGE // HOUR} hours, oldest first"
         )
     last = min(end, start + HOUR * (MOST_HOURS - 1))

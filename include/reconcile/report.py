@@ -1,25 +1,31 @@
-"""What a run found, as one aligned table, and the failure that a bad verdict is."""
+"""What a run found, as one aligned table with its evidence, and the failure that a bad verdict is."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from include.reconcile.shown import cell_lines
 from include.reconcile.types import (
     CERTIFYING,
+    DRIFTED,
     FAILING,
+    REPAIRED,
     Difference,
     HourPlan,
     Judgement,
     ReconcileError,
     Recounted,
 )
+from include.settings import PROJECT_ROOT
 
 log = logging.getLogger(__name__)
 
-HEADINGS = ("stream", "hour", "offsets read", "windows", "verdict", "differences", "reason")
+HEADINGS = ("stream", "hour", "verdict", "differences", "offsets read", "windows", "reason")
 MOST_CELLS_SHOWN = 10  # of an hour; the table differences has the others
+WENT = {REPAIRED: f"{DRIFTED} -> {REPAIRED}"}  # what a verdict says of the way to it
 LEFT_ALIGNED = ("stream", "hour", "verdict", "reason")
 
 
@@ -78,7 +84,10 @@ def table(lines: Sequence[HourLine]) -> str:
     rows = [
         HEADINGS,
         *(
-            (x.stream, x.hour, f"{x.offsets:,}", f"{x.windows:,}", x.verdict, f"{x.differences:,}", x.reason)
+            (
+                *(x.stream, x.hour, WENT.get(x.verdict, x.verdict), f"{x.differences:,}"),
+                *(f"{x.offsets:,}", f"{x.windows:,}", x.reason),
+            )
             for x in lines
         ),
     ]
@@ -93,19 +102,33 @@ def table(lines: Sequence[HourLine]) -> str:
 
 
 def differing(lines: Sequence[HourLine]) -> list[str]:
-    """Return a sentence for each of the first differing cells, by window and dimensions."""
-    return [
-        f"{line.stream} {cell.window_start:%Y-%m-%d %H:%M} {cell.dimensions}: {cell.kind}"
-        f"{f' ({cell.drift})' if cell.drift else ''}, "
-        f"expected {cell.expected or 'nothing'}, served {cell.served or 'nothing'}"
-        for line in lines
-        for cell in line.cells
-    ]
+    """Return two lines for each of the first differing cells of each hour, and how many more there are."""
+    found = []
+    for line in lines:
+        for cell in line.cells:
+            found += cell_lines(line.stream, cell)
+        if line.differences > len(line.cells):
+            found.append(f"  {line.differences - len(line.cells):,} more: see the table differences")
+    return found
 
 
-def log_table(lines: Sequence[HourLine]) -> None:
-    """Log the table and what differed, one log line for each of their lines."""
-    for row in [*table(lines).splitlines(), *differing(lines)]:
+def evidence(lines: Sequence[HourLine], run: str, certificates: Path) -> list[str]:
+    """Return where a run's certificates, whose folder is `certificates`, and its evidence are."""
+    found = []
+    if verified(lines):
+        within = certificates.is_relative_to(PROJECT_ROOT)
+        folder = certificates.relative_to(PROJECT_ROOT) if within else certificates
+        found.append(f"certificates: {folder}/<stream>/<hour>.json, and the table certificates")
+    if lines:
+        found.append(
+            f"evidence: run {run} of the table verdicts; differences and balances by stream and hour"
+        )
+    return found
+
+
+def log_table(lines: Sequence[HourLine], run: str, certificates: Path) -> None:
+    """Log the table, what differed, and where the evidence is, one log line for each of their lines."""
+    for row in [*table(lines).splitlines(), *differing(lines), *evidence(lines, run, certificates)]:
         log.info("%s", row)
 
 

@@ -8,10 +8,19 @@ APPROVE, REJECT = "Approve", "Reject"
 
 
 def plan(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
-    """Plan a run from its form, schedule or backfill; return its id and how many hours are to be recounted."""
-    from include.reconcile.trigger import plan_run
+    """Plan a run from its form, schedule or backfill; return its id and how many hours are to be recounted.
 
-    return plan_run(params, dag_run.run_type, dag_run.logical_date)
+    Raises:
+        RefusedError: the form names no range that a run can work through.
+    """
+    from include.forms import FormError
+    from include.reconcile.trigger import plan_run
+    from include.refusal import refuse
+
+    try:
+        return plan_run(params, dag_run.run_type, dag_run.logical_date)
+    except FormError as error:
+        refuse(error)
 
 
 def is_to_recount(planned: dict[str, Any]) -> bool:
@@ -29,11 +38,13 @@ def judge(run: str) -> dict[str, int]:
 
 def seal(run: str) -> None:
     """Certify the hours that were judged PROVED or REPAIRED, and log one line an hour."""
+    from include.reconcile.certificate import FOLDER
     from include.reconcile.report import log_table
     from include.reconcile.seal import seal_run
     from include.settings import get_settings
 
-    log_table(seal_run(get_settings(), run))
+    settings = get_settings()
+    log_table(seal_run(settings, run), run, settings.artifacts_dir / FOLDER)
 
 
 def verified_hours(run: str) -> dict[str, list[str]]:
@@ -74,6 +85,7 @@ def settle(params: dict[str, Any], ti: Any) -> dict[str, list[str]]:
         HoursNotProvedError: an approved repair did not prove equal, and is withdrawn.
     """
     from include.reconcile.approval import answer_of, take_answer
+    from include.reconcile.certificate import FOLDER
     from include.reconcile.report import log_table, require_no_failure, verified
     from include.reconcile.seal import seal_run
     from include.settings import get_settings
@@ -81,7 +93,7 @@ def settle(params: dict[str, Any], ti: Any) -> dict[str, list[str]]:
     settings, run = get_settings(), params["run"]
     answer = answer_of(ti.xcom_pull(task_ids="approve"), APPROVE)
     lines = seal_run(settings, run, hours=take_answer(settings, run, answer))
-    log_table(lines)
+    log_table(lines, run, settings.artifacts_dir / FOLDER)
     _tell("approve_repair", ("ask", "settle"))
     if answer.approved:
         require_no_failure(lines)

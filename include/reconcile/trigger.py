@@ -26,7 +26,8 @@ def plan_run(params: Mapping[str, Any], run_type: str, logical_date: datetime | 
     range, None where this run takes all of it.
 
     Raises:
-        ValueError: the hours are no ISO timestamps, or are none or too many.
+        FormError: the hours are none or too many.
+        ValueError: they are no ISO timestamps.
         ReconcileError: a topic does not exist.
     """
     settings = get_settings()

@@ -11,10 +11,9 @@ def judge(params: dict[str, Any], dag_run: Any) -> dict[str, str]:
     Raises:
         AirflowFailException: the form, or a contract that was edited without a new version, must be mended first.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from include.contracts import load_contract
     from include.forms import FormError
+    from include.refusal import refuse
     from include.replay.form import parse_choice
     from include.replay.run import judge_letters
     from include.settings import get_settings
@@ -26,7 +25,7 @@ def judge(params: dict[str, Any], dag_run: Any) -> dict[str, str]:
         choice = parse_choice(params)
         outcome = judge_letters(get_settings(), load_contract(stream), choice, dag_run.run_id, dry_run)
     except (FormError, ContractChangedError) as error:  # another attempt would meet the same
-        raise AirflowFailException(str(error)) from None
+        refuse(error)
     log_summary(
         f"dead letters of {stream}" + (", dry run: none approved" if dry_run else ""), outcome.figures()
     )

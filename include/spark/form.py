@@ -77,16 +77,17 @@ def plan_launch(params: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         AirflowFailException: the launch is refused; one line says why.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
+    from include.refusal import refuse
     from include.settings import get_settings
     from include.spark.start import StartRefusedError
     from include.spark.start_evidence import check_launch
+    from include.watch.silence import warn_of_silence
 
     try:
         plan = check_launch(get_settings(), params)
     except StartRefusedError as error:
-        raise AirflowFailException(str(error)) from None
+        refuse(error)
+    warn_of_silence(get_settings())
     total = sum(skip.total for skip in plan.skips)
     streams = ", ".join(skip.stream for skip in plan.skips)
     return {

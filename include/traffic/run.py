@@ -56,7 +56,8 @@ def generate(plan: TrafficPlan, topic: str | None = None, settings: Settings | N
     account = send_run(sender, generator, plan, _start_us(plan), partitions)
     store_accounts(client, [account])
     client.disconnect()
-    log.info("%s", summarize(account.report))
+    for line in summarize(account.report).splitlines():
+        log.info("%s", line)
     return account.report
 
 

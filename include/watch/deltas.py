@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from clickhouse_driver import Client
 
 from include.contracts import Contract
-from include.streaming.ledger import read_position
+from include.streaming.ledger import GENERATION_BITS, is_valid, read_limits
 from include.warehouse.sql import read_sql
 from include.watch.types import Mismatch
 
@@ -43,18 +43,16 @@ def mismatches(client: Client, contract: Contract) -> tuple[Mismatch, ...]:
 
 
 def _read(client: Client, contract: Contract) -> tuple[Mismatch, ...]:
-    # Batches of one generation are committed in order: what the position keeps is no longer in flight.
-    keep = read_position(client, contract.stream).keep
-    since = int(time.time()) - RECENT_SECONDS
-    ledger: Counts = {
-        (hour, batch): events
-        for batch, hour, events in client.execute(
-            read_sql("watch/recent_batches.sql"), {"stream": contract.stream, "since": since}
-        )
-        if batch <= keep.get(batch >> 40, 0)
-    }
+    _, limits = read_limits(client, contract.stream)
+    recent = {"stream": contract.stream, "since": int(time.time()) - RECENT_SECONDS}
+    rows = client.execute(read_sql("watch/recent_batches.sql"), recent)
+    ledger: Counts = {(hour, batch): events for batch, hour, events in rows if is_valid(batch, limits)}
     if not ledger:
         return ()
+    # Batches of one generation are committed in order: what the ledger has, or has passed, is no longer in flight.
+    keep: dict[int, int] = {}
+    for _, batch in ledger:
+        keep[batch >> GENERATION_BITS] = max(keep.get(batch >> GENERATION_BITS, 0), batch)
     hours = sorted({hour for hour, _ in ledger})[-HOURS:]
     certified = _frontiers(client, contract.stream, hours)
     bounds = {
@@ -71,7 +69,7 @@ def _read(client: Client, contract: Contract) -> tuple[Mismatch, ...]:
         if measure is None:
             continue
         rows = client.execute(read_sql("watch/delta_counts.sql.j2", cube=cube, measure=measure), bounds)
-        served = {(hour, batch): events for batch, hour, events in rows if batch <= keep.get(batch >> 40, 0)}
+        served = {(hour, batch): events for batch, hour, events in rows if is_valid(batch, keep)}
         found += differences(cube.name, wanted, _open(served, certified, hours))
     return tuple(found)
 

@@ -127,4 +127,9 @@ def _mismatch(check: Check) -> Incident:
 
 
 def _age(seconds: float | None) -> str:
-    return "never" if seconds is None else f"{seconds:.0f} s ago"
+    if seconds is None:
+        return "never"
+    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    if minutes < 2:
+        return f"{seconds:.0f} s ago"
+    return f"{minutes} min ago" if hours < 2 else f"{hours} h {minutes % 60} min ago"

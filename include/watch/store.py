@@ -46,6 +46,11 @@ def gave_up_at(client: Client, stream: str, since: int) -> int:
     return int(client.execute(read_sql("watch/gave_up.sql"), values)[0][0])
 
 
+def last_check(client: Client, since: int) -> int:
+    """Return when the watcher last looked at any stream, its day not before `since`, epoch milliseconds; 0 if never."""
+    return int(client.execute(read_sql("watch/last_check.sql"), {"day": day_of(since)})[0][0])
+
+
 def _row(check: Check) -> dict[str, object]:
     seen = check.seen
     return {

@@ -41,6 +41,12 @@ print("RESULT" + json.dumps({
             "tags": sorted(dag.tags),
             "params": {name: bool(param.schema.get("title")) for name, param in dag.params._ParamsDict__dict.items()}
             if hasattr(dag.params, "_ParamsDict__dict") else {},
+            "blank": [
+                name
+                for name in dag.params
+                for param in [dag.params.get_param(name)]
+                if param.value == "" and not param.schema.get("enum") and "null" not in param.schema.get("type", ())
+            ],
             "tasks": [
                 {"task_id": task.task_id, "owner": task.owner, "retries": task.retries} for task in dag.tasks
             ],
@@ -121,6 +127,12 @@ def test_setting_up_launching_and_damaging_are_not_retried(loaded: dict[str, Any
 def test_each_parameter_of_the_trigger_form_has_a_title(loaded: dict[str, Any]) -> None:
     (dag,) = loaded["dags"]
     assert [name for name, titled in dag["params"].items() if not titled] == []
+
+
+def test_a_field_that_may_stay_empty_takes_null(loaded: dict[str, Any]) -> None:
+    """The form sends null for an empty field, and its button stays grey where null is refused."""
+    (dag,) = loaded["dags"]
+    assert dag["blank"] == []
 
 
 def test_a_dag_file_stays_short(loaded: dict[str, Any]) -> None:

@@ -44,6 +44,10 @@ class NoFreeBatchError(LookupError):
     """No batch id is valid, unused, and above the hour's certificate."""
 
 
+# What the form of inject_drift can be corrected for.
+USER_ERRORS = (DriftNotAllowedError, UnknownDriftError, UnknownCubeError, TooFewRowsError, NoFreeBatchError)
+
+
 @dataclass(frozen=True)
 class Injection:
     """What was damaged: keys of the touched rows, and by measure the figures on them.
