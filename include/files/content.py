@@ -6,8 +6,11 @@ Memory is bounded by the longest line. Leaves what a line means to survey.py.
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import io
+import os
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +21,10 @@ from typing import IO, Self
 
 BUFFER_BYTES = 1 << 20
 GZIP_SUFFIX, GZIP_MAGIC = ".gz", b"\x1f\x8b"
+
+
+# A name that became a link or a pipe since the folder was listed is neither followed nor waited for.
+OPENING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FileError(ValueError):
@@ -65,17 +72,14 @@ class Content:
     """An open file. `blank` counts the empty lines that `lines` has left out so far.
 
     Raises:
-        FileError: the file cannot be opened.
+        FileError: it cannot be opened, or is no plain file.
     """
 
     def __init__(self, path: Path, longest: int = BUFFER_BYTES) -> None:
         """`longest` bounds a line, in bytes."""
         self.name, self.blank, self._path, self._longest = path.name, 0, path, longest
-        try:
-            self._raw = path.open("rb", buffering=0)
-        except OSError as error:
-            raise FileError(path.name, f"cannot be opened: {error.strerror}") from error
-        self._before = self._state()
+        self._raw = _open(path)
+        self._before = _state(os.fstat(self._raw.fileno()))
         self._hashing = _Hashing(self._raw)
         self._bytes = io.BufferedReader(self._hashing, BUFFER_BYTES)
 
@@ -96,15 +100,15 @@ class Content:
         number = 0
         try:
             source = self._source()
-            while line := source.readline(self._longest + 3):
+            while line := source.readline(self._longest + 3 + len(codecs.BOM_UTF8)):
                 number += 1
                 line = line.removesuffix(b"\n").removesuffix(b"\r")
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if len(line) > self._longest:
                     raise FileError(
                         self.name, f"line {number} is longer than the {self._longest:,} bytes of a record"
                     )
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
                     yield number, line
                 else:
@@ -122,11 +126,18 @@ class Content:
         """Read what is left and return the identity of all that was read.
 
         Raises:
+            FileError: it cannot be read.
             FileChangedError: size, time of change or inode are not those of the beginning.
         """
-        while self._bytes.read(BUFFER_BYTES):
-            pass
-        after = self._state()
+        try:
+            while self._bytes.read(BUFFER_BYTES):
+                pass
+        except OSError as error:
+            raise FileError(self.name, f"cannot be read: {error.strerror}") from error
+        try:
+            after = _state(self._path.lstat())
+        except OSError as error:
+            raise FileChangedError(self.name, f"it is gone: {error.strerror}") from error
         if after != self._before:
             raise FileChangedError(self.name, _difference(self._before, after))
         return Identity(self._hashing.hash.hexdigest(), *after)
@@ -139,13 +150,6 @@ class Content:
             raise FileError(self.name, f"is gzip, but its name does not end in {GZIP_SUFFIX}: rename it")
         return self._bytes
 
-    def _state(self) -> tuple[int, int, int]:
-        try:
-            found = self._path.stat()
-        except OSError as error:
-            raise FileChangedError(self.name, f"it is gone: {error.strerror}") from error
-        return found.st_size, found.st_mtime_ns, found.st_ino
-
 
 def identify(path: Path) -> Identity:
     """Return the identity of a file.
@@ -155,6 +159,23 @@ def identify(path: Path) -> Identity:
     """
     with Content(path) as content:
         return content.finish()
+
+
+def _open(path: Path) -> io.FileIO:
+    try:
+        raw = io.FileIO(os.open(path, OPENING))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileError(path.name, "is a link, and links are not followed") from error
+        raise FileError(path.name, f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        raw.close()
+        raise FileError(path.name, "is no plain file")
+    return raw
+
+
+def _state(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _difference(before: tuple[int, int, int], after: tuple[int, int, int]) -> str:

@@ -15,6 +15,7 @@ from include.warehouse.sql import read_sql
 
 STARTED, PUBLISHED = "started", "published"
 NOTHING = "-"  # ClickHouse has no empty list for IN
+ASKED_AT_ONCE = 300  # a name may have 255 bytes, and ClickHouse takes a statement of 256 KiB
 INSERT = (
     "INSERT INTO files (stream, digest, name, topic, state, bytes, records, blank_lines, timestamps, partitions, "
     "first_offsets, last_offsets, run, started_ms, published_ms) VALUES"
@@ -36,12 +37,17 @@ def known_files(
     client: Client, stream: str, identities: Sequence[Identity], names: Sequence[str]
 ) -> list[Known]:
     """Return the rows of a stream that hold one of the digests or names, newest last."""
-    values = {
-        "stream": stream,
-        "digests": tuple(item.digest for item in identities) or (NOTHING,),
-        "names": tuple(names) or (NOTHING,),
-    }
-    return [Known(*row) for row in client.execute(read_sql("files/known.sql"), values)]
+    digests = [item.digest for item in identities]
+    found: set[Known] = set()
+    for first in range(0, max(len(digests), len(names)), ASKED_AT_ONCE):
+        part = slice(first, first + ASKED_AT_ONCE)
+        values = {
+            "stream": stream,
+            "digests": tuple(digests[part]) or (NOTHING,),
+            "names": tuple(names[part]) or (NOTHING,),
+        }
+        found |= {Known(*row) for row in client.execute(read_sql("files/known.sql"), values)}
+    return sorted(found, key=lambda row: (row.published_ms, row.name, row.digest))
 
 
 def write_started(client: Client, form: Form, topic: str, found: Survey, run: str, started_ms: int) -> None:

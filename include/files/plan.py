@@ -13,6 +13,7 @@ from clickhouse_driver import Client
 from include.contracts import Contract
 from include.files.content import FileError, Identity, identify
 from include.files.form import Form
+from include.files.inbox import shown
 from include.files.ledger import PUBLISHED, Known, known_files, write_published
 from include.files.markers import Marker
 from include.files.refusals import event_hours, refusals
@@ -56,14 +57,15 @@ class Planner:
     def plan(self, files: Sequence[Path]) -> list[Step]:
         """Return a step for each file, in their order; a file that cannot be read is refused by its step."""
         identities: dict[Path, Identity | FileError] = {path: _identify(path) for path in files}
-        readable = [item for item in identities.values() if isinstance(item, Identity)]
-        known = known_files(self._client, self._form.stream, readable, [path.name for path in files])
+        readable = {path: item for path, item in identities.items() if isinstance(item, Identity)}
+        names = [path.name for path in readable]
+        known = known_files(self._client, self._form.stream, list(readable.values()), names)
         rows = {row.digest: row for row in known}
         taken: dict[str, str] = {}
         steps: list[Step] = []
         for path, identity in identities.items():
             if isinstance(identity, FileError):
-                steps.append(FileOutcome(path.name, REFUSED, note=identity.reason))
+                steps.append(FileOutcome(shown(path.name), REFUSED, note=identity.reason))
                 continue
             step = self._published(path, identity, rows) or self._same(path, identity, taken)
             steps.append(step or self._judged(path, identity, known))
@@ -137,6 +139,8 @@ def already(name: str, marker: Marker, more: str = "") -> FileOutcome:
 
 
 def _identify(path: Path) -> Identity | FileError:
+    if shown(path.name) != path.name:
+        return FileError(shown(path.name), "its name holds characters that cannot be shown: rename it")
     try:
         return identify(path)
     except FileError as error:

@@ -11,9 +11,6 @@ from include.files.report import moment
 from include.files.survey import Survey
 from include.reconcile.types import from_epoch
 
-# A transaction holds back the live records of the topic, so that a file has a bound.
-MOST_RECORDS = 1_000_000
-MOST_BYTES = 2**30
 LONGEST_RUN = timedelta(hours=1)
 # Time to be folded and proved before Kafka removes a record.
 PROOF_MARGIN = timedelta(hours=24)
@@ -65,11 +62,6 @@ def _size(found: Survey) -> str:
     if not found.records:
         blank = f" but {found.blank:,} blank lines" if found.blank else ""
         return f"holds no record{blank}: remove it"
-    if found.records > MOST_RECORDS or found.record_bytes > MOST_BYTES:
-        return (
-            f"holds {found.records:,} records of {found.record_bytes:,} bytes, and a transaction takes {MOST_RECORDS:,} "
-            f"of {MOST_BYTES:,} at most: split it, for example with `split --lines 500000`"
-        )
     return ""
 
 

@@ -21,7 +21,7 @@ from include.files.markers import Marker, MarkerLog
 from include.files.plan import Planner, ToSend, already
 from include.files.refusals import too_slow
 from include.files.report import PUBLISHED, REFUSED, WOULD_PUBLISH, FileOutcome, Report
-from include.files.survey import LineJudge, longest_line, require_same
+from include.files.survey import RECORD_OVERHEAD, LineJudge, longest_line, require_same
 from include.files.transaction import TRANSACTION_SECONDS, TooLongError, Transaction
 from include.forms import FormError
 from include.settings import Settings
@@ -109,7 +109,8 @@ class _Publisher:
         found, stream = step.found, self._form.stream
         digest, started_ms = found.identity.digest, now_ms()
         transactional_id = f"{self._settings.files_topic}-{stream}-{digest}"
-        with Transaction(self._settings, self._topic, transactional_id, self._longest) as transaction:
+        most = self._longest + RECORD_OVERHEAD
+        with Transaction(self._settings, self._topic, transactional_id, most) as transaction:
             self._markers.read(OPEN_SECONDS)
             marker = self._markers.of_stream(stream).get(digest)
             if marker is not None:

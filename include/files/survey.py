@@ -18,6 +18,9 @@ from include.files.form import EVENT
 
 RECORD_OVERHEAD = 1_024  # bytes of a batch that are not its record's value and key
 DEFAULT_MAXIMUM_BYTES = 1_048_588
+# A transaction holds back the live records of the topic, so that a file has a bound.
+MOST_RECORDS = 1_000_000
+MOST_BYTES = 2**30
 # Durations that no judgement of time can fail: 2,000 years.
 ANY_TIME = {"skew_seconds": 6 * 10**10, "maximum_age_hours": 2 * 10**7}
 
@@ -119,7 +122,8 @@ def survey(path: Path, identity: Identity, contract: Contract, judge: LineJudge)
     """Read a file whose identity is known and return what it holds.
 
     Raises:
-        FileError: it cannot be read, a line is too long, or it is no longer the file that was identified.
+        FileError: it cannot be read, a line is too long, it has more lines or bytes than a transaction takes (the rest is
+            not read), or it is no longer the file that was identified.
     """
     found = Survey(path, identity)
     moment, longest = now_ms(), longest_line(contract)
@@ -131,6 +135,12 @@ def survey(path: Path, identity: Identity, contract: Contract, judge: LineJudge)
                     path.name, f"line {number} and its key are longer than the {longest:,} bytes of a record"
                 )
             found.add(number, line, judged)
+            if found.records > MOST_RECORDS or found.record_bytes > MOST_BYTES:
+                raise FileError(
+                    path.name,
+                    f"holds more than the {MOST_RECORDS:,} records or {MOST_BYTES:,} bytes that a transaction takes: split "
+                    "it, for example with `split --lines 500000`",
+                )
         found.blank = content.blank
         require_same(path.name, identity, content.finish())
     return found

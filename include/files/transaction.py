@@ -58,7 +58,7 @@ class Transaction:
     """
 
     def __init__(self, settings: Settings, topic: str, transactional_id: str, message_bytes: int) -> None:
-        """Connect and end what an earlier attempt left open. message_bytes: what the topic takes as one record."""
+        """Connect and end what an earlier attempt left open. message_bytes: what the topic takes as one batch."""
         self.ranges, self._sent, self._acknowledged = Ranges(), 0, 0
         self._topic, self._markers, self._id = topic, settings.files_topic, transactional_id
         self._failure: KafkaError | None = None

@@ -118,10 +118,11 @@ def _summary(report: QualityReport) -> dict[str, object]:
     return {
         "run": report.run,
         "stream": report.stream,
-        "hours": sorted({f"{r.hour:%Y-%m-%dT%H}" for r in report.results}),
+        "hours": sorted({f"{hour:%Y-%m-%dT%H}" for hour in report.hours}),
         "passed": sum(r.success for r in report.results),
         "critical": len(report.failed("critical")),
         "warning": len(report.failed("warning")),
+        "unchecked": [item.suite for item in report.unchecked],
     }
 
 
@@ -131,13 +132,17 @@ def _index(runs: list[dict[str, object]]) -> str:
         hours = run["hours"]
         assert isinstance(hours, list)
         span = str(hours[0]) if len(hours) == 1 else f"{hours[0]} to {hours[-1]} ({len(hours)})"
-        cells = [run["stream"], span, run["passed"], run["critical"], run["warning"]]
-        state = "table-danger" if run["critical"] else "table-warning" if run["warning"] else ""
+        unchecked = run.get("unchecked", [])
+        assert isinstance(unchecked, list)
+        cells = [run["stream"], span, run["passed"], run["critical"], run["warning"], ", ".join(unchecked)]
+        failed = run["critical"] or unchecked
+        state = "table-danger" if failed else "table-warning" if run["warning"] else ""
         link = f'<a href="{escape(str(run["run"]))}/index.html">{escape(str(run["run"]))}</a>'
         rows.append(
             f'<tr class="{state}"><td>{link}</td>{"".join(f"<td>{escape(str(c))}</td>" for c in cells)}</tr>'
         )
-    head = "".join(f"<th>{h}</th>" for h in ("run", "stream", "hours (UTC)", "passed", "critical", "warning"))
+    titles = ("run", "stream", "hours (UTC)", "passed", "critical", "warning", "not checked")
+    head = "".join(f"<th>{title}</th>" for title in titles)
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Data quality</title>'
         '<link rel="stylesheet" href="assets/bootstrap.min.css"></head><body class="container pt-4">'

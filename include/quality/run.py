@@ -1,53 +1,46 @@
-"""Checks hours of a stream against every suite that applies: read, validate, publish, keep, report."""
+"""Checks hours of a stream against every suite that applies: read, validate, keep, publish, report."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import product
 from secrets import token_hex
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd  # type: ignore[import-untyped]
 from clickhouse_driver import Client
+from confluent_kafka import KafkaException
 
 from include.contracts import Contract, load_contract
 from include.quality.data import read_frame
 from include.quality.docs import docs_folder, publish
+from include.quality.hours import HOUR_FORMAT, NothingToCheckError, newest_certified_hours
 from include.quality.parameters import HOUR, expectation_parameters
 from include.quality.raw_frame import raw_frame
-from include.quality.raw_log import read_sample
-from include.quality.report import QualityFailedError, QualityReport, write_history
-from include.quality.suites import SUITES_DIR, SuiteError, SuiteMeta, load_suites, parameters_used
+from include.quality.raw_log import SampleError, read_sample
+from include.quality.report import CheckResult, QualityFailedError, QualityReport, Unchecked, write_history
+from include.quality.suites import (
+    SUITES_DIR,
+    LoadedSuite,
+    SuiteError,
+    SuiteMeta,
+    load_suites,
+    parameters_used,
+)
 from include.settings import Settings
+from include.topics.admin import BrokerUnreachableError
+from include.topics.offsets import TopicMissingError
 from include.warehouse.client import connect
+
+if TYPE_CHECKING:
+    from include.quality.validate import SuiteRunner
 
 log = logging.getLogger(__name__)
 
-HOUR_FORMAT = "%Y-%m-%dT%H"
-NEWEST_HOURS = 3
-
-
-class NothingToCheckError(LookupError):
-    """No hour was named and none is certified yet."""
-
-
-def parse_hours(text: str) -> list[datetime]:
-    """Return the hours of a text such as `2026-01-01T05, 2026-01-01T06` (UTC), sorted, each once.
-
-    Raises:
-        ValueError: a part is not of the form YYYY-MM-DDTHH.
-    """
-    parts = [part.strip() for part in text.replace(",", " ").split()]
-    return sorted({datetime.strptime(part, HOUR_FORMAT).replace(tzinfo=UTC) for part in parts})
-
-
-def newest_certified_hours(client: Client, stream: str, count: int = NEWEST_HOURS) -> list[datetime]:
-    """Return the newest hours that have a certificate, oldest first (aware UTC)."""
-    rows = client.execute(
-        "SELECT DISTINCT hour FROM certificates WHERE stream = %(stream)s ORDER BY hour DESC LIMIT %(count)s",
-        {"stream": stream, "count": count},
-    )
-    return sorted(hour.replace(tzinfo=UTC) for (hour,) in rows)
+UNREADABLE = (SampleError, BrokerUnreachableError, TopicMissingError, KafkaException)
 
 
 def check_hours(
@@ -58,13 +51,14 @@ def check_hours(
 ) -> QualityReport:
     """Run every suite of the stream on each hour; no hours: the newest certified ones.
 
-    Results go to quality_checks and to Data Docs before anything is raised; running it again adds a new
-    run to the history. A suite that fails never withholds a proof.
+    Suites on tables come first, and their results are kept before Kafka is asked for anything: without Kafka the
+    raw log is reported as not checked. Results go to quality_checks and to Data Docs before anything is raised;
+    running it again adds a new run to the history. A suite that fails never withholds a proof.
 
     Raises:
-        QualityFailedError: a critical expectation failed; its `report` is the whole result.
+        QualityFailedError: a critical expectation failed, or a suite could not be checked; its `report` is the whole
+            result.
         SuiteError: a suite's file is wrong.
-        SampleError: Kafka did not deliver the raw records; other errors of Kafka as in include/topics/offsets.py.
         NothingToCheckError: no hours were given and none is certified.
     """
     from include.quality.validate import SuiteRunner
@@ -77,36 +71,65 @@ def check_hours(
                 f"no hour of {stream} is certified yet: name one, or run reconcile_hour first"
             )
         contract = load(stream)
+        parameters = {hour: _parameters(contract, hour) for hour in hours}
         suites = load_suites(contract)
+        for loaded in suites:
+            _refuse_unknown(contract, loaded, parameters[hours[0]])
         run = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{stream}-{token_hex(2)}"
         runner = SuiteRunner(docs_folder(settings.artifacts_dir) / run, stream)
-        results = []
-        for hour in hours:
-            if hour.astimezone(UTC).timestamp() % HOUR.total_seconds():
-                raise ValueError(f"{hour.isoformat()} is not the start of an hour")
-            parameters = expectation_parameters(contract, hour)
-            for loaded in suites:
-                unknown = sorted(parameters_used(loaded.file) - parameters.keys())
-                if unknown:
-                    path = SUITES_DIR / f"{loaded.file.name}.json"
-                    raise SuiteError(path, f"{stream}'s contract gives no parameter {', '.join(unknown)}")
-                frame = _frame(settings, client, contract, loaded.file.meta, hour)
-                log.info(
-                    "%s %s: %d rows for %s", stream, f"{hour:{HOUR_FORMAT}}", len(frame), loaded.file.name
-                )
-                results += runner.check(loaded, frame, hour, parameters)
-        site = runner.build_site()
-        report = QualityReport(run, stream, str(site), tuple(results))
-        publish(site.parent, report)
-        write_history(client, report)
+        results: list[CheckResult] = []
+        unchecked: list[Unchecked] = []
+        for of_raw_log in (False, True):
+            chosen = [loaded for loaded in suites if (loaded.file.meta.query is None) == of_raw_log]
+            found, missed = _checked(runner, chosen, parameters, partial(_frame, settings, client, contract))
+            write_history(client, run, found)
+            results += found
+            unchecked += missed
     finally:
         client.disconnect()
-    log.info("quality of %s, full result in %s\n%s", stream, report.site, report.as_text())
+    site = runner.build_site()
+    report = QualityReport(run, stream, str(site), tuple(results), tuple(unchecked))
+    publish(site.parent, report)
+    for line in (f"quality of {stream}, full result in {report.site}", *report.as_text().splitlines()):
+        log.info("%s", line)
     for result in report.failed("warning"):
         log.warning("%s", result)
-    if report.failed("critical"):
+    if report.failed("critical") or report.unchecked:
         raise QualityFailedError(report)
     return report
+
+
+def _checked(
+    runner: SuiteRunner,
+    suites: Sequence[LoadedSuite],
+    parameters: Mapping[datetime, dict[str, Any]],
+    read: Callable[[SuiteMeta, datetime], pd.DataFrame],
+) -> tuple[list[CheckResult], list[Unchecked]]:
+    """Return the results of suites on hours, and what could not be read: of that, later hours are not tried."""
+    results: list[CheckResult] = []
+    hours = tuple(parameters)
+    for (index, hour), loaded in product(enumerate(hours), suites):
+        name = loaded.file.name
+        try:
+            frame = read(loaded.file.meta, hour)
+        except UNREADABLE as error:
+            return results, [Unchecked(runner.stream, name, hours[index:], str(error))]
+        log.info("%s %s: %d rows for %s", runner.stream, f"{hour:{HOUR_FORMAT}}", len(frame), name)
+        results += runner.check(loaded, frame, hour, parameters[hour])
+    return results, []
+
+
+def _parameters(contract: Contract, hour: datetime) -> dict[str, Any]:
+    if hour.astimezone(UTC).timestamp() % HOUR.total_seconds():
+        raise ValueError(f"{hour.isoformat()} is not the start of an hour")
+    return expectation_parameters(contract, hour)
+
+
+def _refuse_unknown(contract: Contract, loaded: LoadedSuite, parameters: Mapping[str, Any]) -> None:
+    unknown = sorted(parameters_used(loaded.file) - parameters.keys())
+    if unknown:
+        path = SUITES_DIR / f"{loaded.file.name}.json"
+        raise SuiteError(path, f"{contract.stream}'s contract gives no parameter {', '.join(unknown)}")
 
 
 def _frame(

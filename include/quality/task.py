@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+from include.quality.hours import NothingToCheckError, parse_hours
 from include.quality.report import QualityFailedError
-from include.quality.run import NothingToCheckError, check_hours, parse_hours
+from include.quality.run import check_hours
 from include.settings import get_settings
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ def check_requested(requested: Iterable[tuple[str, str]]) -> None:
     Every stream is checked before the first failure is raised.
 
     Raises:
-        QualityFailedError: a critical expectation failed.
+        QualityFailedError: a critical expectation failed, or a suite could not be checked.
         NothingToCheckError: no hour was named and no stream has a certified one.
     """
     hours: dict[str, list[datetime]] = defaultdict(list)

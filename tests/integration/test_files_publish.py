@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -25,10 +26,11 @@ from include.contracts import Contract, load_contract
 from include.files import transaction
 from include.files.content import Content
 from include.files.form import Form
+from include.files.ledger import known_files
 from include.files.markers import Marker, MarkerLog, MarkersError
 from include.files.report import Report
 from include.files.run import publish_files
-from include.files.survey import LineJudge
+from include.files.survey import LineJudge, longest_line
 from include.files.transaction import Ranges, Transaction, TransactionError
 from include.forms import FormError
 from include.settings import PROJECT_ROOT, Settings
@@ -314,6 +316,37 @@ def test_a_refused_file_costs_its_neighbours_nothing(place: Place, monkeypatch: 
     assert "its gzip ends early, after line" in found["cut.jsonl.gz"][1]
     assert sorted(value for value, _, _ in place.visible()) == sorted(lines[5:])
     assert place.row("changed.jsonl")["state"] == "started"
+
+
+def test_odd_names_and_lines_cost_their_neighbours_nothing(place: Place) -> None:
+    lines = clicks(6)
+    most = longest_line(place.contract)
+    place.drop("a b 'c' \u00e9.jsonl", lines[0])
+    place.drop("a\nb.jsonl", lines[1])
+    place.drop(os.fsdecode(b"\xff.jsonl"), lines[2])
+    (place.folder / "marked.jsonl").write_bytes(b"\xef\xbb\xbf" + lines[3] + b"\r\n" + lines[4])
+    full = random.Random(1).randbytes(most).replace(b"\n", b"x")  # nothing that compression would make fit
+    place.drop("full.jsonl", full)
+    place.drop("over.jsonl", full + b"x")
+    (place.folder / "more.jsonl.gz").write_bytes(gzip.compress(lines[5] + b"\n") + b"more")
+    assert {name: outcome for name, (outcome, _) in place.outcomes().items()} == {
+        "a b 'c' \u00e9.jsonl": "published",
+        r"a\nb.jsonl": "refused",
+        r"\udcff.jsonl": "refused",
+        "marked.jsonl": "published",
+        "full.jsonl": "published",
+        "over.jsonl": "refused",
+        "more.jsonl.gz": "refused",
+    }
+    assert sorted(v for v, _, _ in place.visible()) == sorted([lines[0], lines[3], lines[4], full])
+
+
+def test_thousands_of_files_are_asked_for_in_parts(place: Place) -> None:
+    place.drop("a.jsonl", *clicks(1))
+    place.publish()
+    names = [f"{number:0255d}" for number in range(1_500)]
+    (found,) = known_files(place.client, "ad_events", [], [*names, "a.jsonl"])
+    assert (found.name, found.state) == ("a.jsonl", "published")
 
 
 def test_a_dry_run_reads_all_and_writes_nothing(place: Place) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_driver import Client
@@ -15,6 +17,8 @@ from clickhouse_driver import Client
 from include.contracts import Contract, load_contract
 from include.quality import run as quality
 from include.quality.docs import EXTERNAL_ADDRESS
+from include.quality.hours import NothingToCheckError
+from include.quality.raw_log import RawSample, read_sample
 from include.quality.report import QualityFailedError, QualityReport
 from include.settings import Settings
 from tests.raw_log import event_of, lasting_topic, send, with_topic
@@ -196,8 +200,49 @@ def test_a_balance_that_does_not_add_up_fails(platform: Stage, clickhouse: Clien
 
 def test_nothing_certified_and_no_hour_named_says_so(warehouse: Settings, tmp_path: Path) -> None:
     empty = warehouse.model_copy(update={"artifacts_dir": tmp_path})
-    with pytest.raises(quality.NothingToCheckError, match="reconcile_hour"):
+    with pytest.raises(NothingToCheckError, match="reconcile_hour"):
         quality.check_hours(empty, STREAM, [])
+
+
+@pytest.fixture
+def without_kafka(platform: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """The stage with Kafka's address at a port where nobody listens."""
+    monkeypatch.setattr("include.topics.offsets.REQUEST_SECONDS", 2.0)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        servers = f"127.0.0.1:{bound.getsockname()[1]}"
+        settings = platform.settings.model_copy(update={"kafka_bootstrap_servers": servers})
+        yield replace(platform, settings=settings)
+
+
+def test_without_kafka_all_else_is_kept_and_shown_and_the_run_names_kafka(
+    without_kafka: Stage, clickhouse: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = "SELECT suite, uniqExact(hour) FROM quality_checks GROUP BY suite ORDER BY suite"
+    others = [("ad_events_served", 2), ("ledger_balance", 2)]
+    kept_when_asked: list[list[tuple[str, int]]] = []
+
+    def asked(*args: Any) -> RawSample:
+        kept_when_asked.append(clickhouse.execute(kept))
+        return read_sample(*args)
+
+    monkeypatch.setattr(quality, "read_sample", asked)
+    servers = without_kafka.settings.kafka_bootstrap_servers
+    with pytest.raises(QualityFailedError, match=f"no Kafka broker answered at {servers}") as failed:
+        without_kafka.check([HOUR, HOUR + timedelta(hours=1)])
+    assert "2026-01-01T05Z, 2026-01-01T06Z, suite raw_log: not checked" in str(failed.value)
+    assert kept_when_asked == [others], "Kafka is asked first, or for each hour"
+    assert clickhouse.execute(kept) == others
+    report = failed.value.report
+    assert all(Path(result.evidence).is_file() for result in report.results)
+    listed = without_kafka.settings.artifacts_dir / "data_docs" / "index.html"
+    assert "<td>raw_log</td>" in listed.read_text(encoding="utf-8")
+
+
+def test_without_kafka_a_critical_failure_is_named_too(without_kafka: Stage, clickhouse: Client) -> None:
+    write_ledger(clickhouse, 1, BATCH + 2, 2003, 2100)
+    with pytest.raises(QualityFailedError, match=r"(?s)1 critical .*offset_gap.*raw_log: not checked"):
+        without_kafka.check([HOUR])
 
 
 def test_only_the_newest_runs_are_kept(platform: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,11 +93,16 @@ def _plan(world: World, tables: Tables, me: Driver) -> Iterator[Step]:
         return
     batch = (me.generation, me.number)
     replays = to_replay(world, tables, me.version) if world.rules.driver_replays else frozenset()
-    for ranges in _offers(world, tables, me.frontier, bool(replays)):
-        after = me._replace(step="fold", batch=Commit(batch, ranges, me.version, replays))
-        name = f"plans batch {batch} over {[tuple(item) for item in ranges]}" + (
-            f" and replays {sorted(replays)}" if replays else ""
-        )
+    # Replays are a batch of their own: no offset range is read with them.
+    offers: list[tuple[str, tuple[Range, ...], frozenset[Offset]]] = [
+        (f"over {[tuple(item) for item in ranges]}", ranges, frozenset())
+        for ranges in _offers(world, tables, me.frontier)
+    ]
+    if replays:
+        offers.insert(0, (f"of dead letters {sorted(replays)}", (), replays))
+    for what, ranges, again in offers:
+        after = me._replace(step="fold", batch=Commit(batch, ranges, me.version, again))
+        name = f"plans batch {batch} {what}"
         if world.expiries or world.wrongly_rejected:
             yield name, tables, after
         else:
@@ -112,13 +117,13 @@ def _plan(world: World, tables: Tables, me: Driver) -> Iterator[Step]:
         )
 
 
-def _offers(world: World, tables: Tables, ends: tuple[int, ...], replays: bool) -> list[tuple[Range, ...]]:
+def _offers(world: World, tables: Tables, ends: tuple[int, ...]) -> list[tuple[Range, ...]]:
     full = tuple(
         Range(p, ends[p], tables.arrived[p], max(ends[p], tables.log_start[p]))
         for p in world.partitions
         if tables.arrived[p] > ends[p]
     )
-    offers = [full] if full or replays else []
+    offers = [full] if full else []
     if world.small_batches and full:
         first = full[0]
         small = first._replace(end=min(first.end, first.lost_to + 1))

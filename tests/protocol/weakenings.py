@@ -107,7 +107,7 @@ WEAKENINGS = (
     ),
     _weaker(
         "replay by the driver itself",
-        World(((*REJECTED[0], Record(0, kafka_hour=1)),), arrived=(2,), approvals=True),
+        World(((*REJECTED[0], Record(0, kafka_hour=1)),), arrived=(2,), drivers=(1, 2), approvals=True),
         SERVED,
         driver_replays=False,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import tracemalloc
@@ -83,9 +84,18 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
         ),
         ("plain.jsonl.gz", LINES, "plain.jsonl.gz: is broken as gzip after line 0: Not a gzipped file"),
         ("packed.jsonl", gzip.compress(LINES), r"packed\.jsonl: is gzip, but its name does not end in \.gz"),
+        (
+            "more.jsonl.gz",
+            gzip.compress(LINES) + b"more",
+            "more.jsonl.gz: is broken as gzip after line 5: Not a gzipped file",
+        ),
+        ("one.jsonl.gz", gzip.compress(LINES) + b"m", "one.jsonl.gz: is broken as gzip after line 5"),
         ("long.jsonl", b"{}\n" + b"x" * 1_001, "long.jsonl: line 2 is longer than the 1,000 bytes"),
     ],
-    ids=["truncated", "broken", "wrong checksum", "not gzip", "gzip by content", "long line"],
+    ids=[
+        *("truncated", "broken", "wrong checksum", "not gzip", "gzip by content"),
+        *("trailing garbage", "trailing byte", "long line"),
+    ],
 )
 def test_what_cannot_be_read_is_refused_with_its_place(
     tmp_path: Path, name: str, data: bytes, message: str
@@ -96,12 +106,46 @@ def test_what_cannot_be_read_is_refused_with_its_place(
 
 def test_a_line_of_the_longest_length_is_read(tmp_path: Path) -> None:
     line = b"x" * 1_000
-    assert read(written(tmp_path, "a.jsonl", line + b"\r\n" + line))[0] == [(1, line), (2, line)]
+    for mark in (b"", b"\xef\xbb\xbf"):
+        data = mark + line + b"\r\n" + line
+        assert read(written(tmp_path, "a.jsonl", data))[0] == [(1, line), (2, line)]
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none\.jsonl: cannot be opened: No such file"):
         read(tmp_path / "none.jsonl")
+
+
+def test_what_became_a_link_a_pipe_or_a_folder_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    link, pipe = tmp_path / "link.jsonl", tmp_path / "pipe.jsonl"
+    link.symlink_to(written(tmp_path, "a.jsonl", LINES))
+    os.mkfifo(pipe)
+    for path, message in (
+        (link, r"link\.jsonl: is a link, and links are not followed"),
+        (pipe, r"pipe\.jsonl: is no plain file"),
+        (tmp_path, f"{tmp_path.name}: cannot be opened: Is a directory"),
+    ):
+        with pytest.raises(FileError, match=message):
+            identify(path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_file_that_may_not_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = written(tmp_path, name, gzip.compress(LINES))
+
+    def denied(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with monkeypatch.context() as patch:  # root may open any file
+        patch.setattr("include.files.content.os.open", denied)
+        with pytest.raises(FileError, match=rf"{name}: cannot be opened: Permission denied"):
+            identify(path)
+    with monkeypatch.context() as patch:  # as a disk or a network share may
+        patch.setattr("include.files.content._Hashing.readinto", denied)
+        with pytest.raises(FileError, match=rf"{name}: cannot be read: Permission denied"):
+            identify(path)
 
 
 def changes(path: Path, change: Callable[[], object]) -> str:
@@ -151,6 +195,34 @@ def test_a_run_takes_plain_files_of_its_stream_by_pattern_and_names_what_it_leav
     choice = choose(tmp_path, "logs", "[ab]*")
     assert [path.name for path in choice.files] == ["a.jsonl.gz", "b.jsonl"]
     assert choice.left == ("a-link.jsonl", "a.jsonl.part", "b-dir.jsonl", "c.json", "other.jsonl")
+
+
+def test_hidden_files_are_taken_by_a_pattern_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("._a.jsonl", "a.jsonl"):
+        written(tmp_path / "logs", name, b"{}\n")
+    for pattern, names in (("*", ["a.jsonl"]), ("*.jsonl", ["a.jsonl"]), (".*", ["._a.jsonl"])):
+        assert [path.name for path in choose(tmp_path, "logs", pattern).files] == names, pattern
+
+
+def test_names_that_cannot_be_shown_are_escaped(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for name in ("a b\u00e9.part", "a\nb.part", os.fsdecode(b"\xff.part")):
+        written(tmp_path / "logs", name, b"{}\n")
+    assert set(choose(tmp_path, "logs", "*").left) == {"a b\u00e9.part", r"a\nb.part", r"\udcff.part"}
+
+
+def test_a_folder_that_leads_out_of_the_inbox_is_refused(tmp_path: Path) -> None:
+    inbox, outside = tmp_path / "inbox", tmp_path / "outside"
+    for folder in (inbox, outside, inbox / "real"):
+        folder.mkdir()
+    (inbox / "logs").symlink_to(outside)
+    (inbox / "user_events").symlink_to(inbox / "real")
+    with pytest.raises(InboxError, match=r"logs is a link to .*/outside, which is not in the inbox"):
+        choose(inbox, "logs", "*")
+    assert choose(inbox, "user_events", "*").files == ()
+    (tmp_path / "other").symlink_to(inbox)
+    assert choose(tmp_path / "other", "user_events", "*").files == ()
 
 
 def test_a_missing_folder_is_named_with_what_to_do(tmp_path: Path) -> None:

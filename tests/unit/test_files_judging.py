@@ -12,7 +12,7 @@ from include.contracts import load_contract, stream_names
 from include.contracts.classifier import Classifier, Event, Reject
 from include.files.content import FileError, identify
 from include.files.form import Form, parse_form
-from include.files.refusals import MOST_RECORDS, event_hours, reach, refusals, too_slow
+from include.files.refusals import event_hours, reach, refusals, too_slow
 from include.files.report import ALREADY, PUBLISHED, REFUSED, FileOutcome, Report
 from include.files.run import key_field
 from include.files.survey import LineJudge, Survey, survey
@@ -153,10 +153,20 @@ def test_certified_hours_are_refused_unless_the_form_allows_them(tmp_path: Path)
     assert refused(found, certified=(hours[0] - timedelta(hours=1),)) == ""
 
 
-def test_a_file_beyond_one_transaction_is_refused(tmp_path: Path) -> None:
-    found = surveyed(tmp_path, click(timedelta(0)))
-    found.records = MOST_RECORDS + 1
-    assert "a transaction takes 1,000,000" in refused(found)
+@pytest.mark.parametrize("limit", ["MOST_RECORDS", "MOST_BYTES"])
+def test_a_file_beyond_one_transaction_is_refused_without_reading_its_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    line = click(timedelta(0))
+    most = {"MOST_RECORDS": 2, "MOST_BYTES": 2 * len(line)}[limit]
+    monkeypatch.setattr(f"include.files.survey.{limit}", most)
+    assert surveyed(tmp_path, line, line).records == 2
+    judged: list[bytes] = []
+    judge = LineJudge.judge
+    monkeypatch.setattr(LineJudge, "judge", lambda self, *args: judged.append(args[0]) or judge(self, *args))
+    with pytest.raises(FileError, match=r"holds more than the .* that a transaction takes: split it"):
+        surveyed(tmp_path, *[line] * 10)
+    assert len(judged) == 3
 
 
 def test_a_rate_that_takes_hours_is_refused() -> None:

@@ -19,8 +19,10 @@ from include.contracts import Contract
 from include.settings import Settings
 from include.streaming.ledger import read_commit_state
 from include.warehouse.client import connect
+from include.warehouse.contract_versions import store_version
 from tests.helpers import Record as KafkaRecord
 from tests.helpers import ad_event, eventually
+from tests.protocol.replay.versions import country, versions
 from tests.protocol.state import Offset
 from tests.protocol.world import World
 
@@ -30,16 +32,24 @@ HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(
 
 @dataclass
 class Platform:
-    """Where a replay takes place. `generations` are the real numbers of the model's 1, 2, …"""
+    """Where a replay takes place. `generations` are the real numbers of the model's 1, 2, …
+
+    `contracts` are the versions that drivers have; `contract`, which everybody else has, is the newest of them.
+    """
 
     settings: Settings
     contract: Contract
     world: World
+    contracts: dict[int, Contract] = field(init=False)
     generations: list[int] = field(default_factory=list)
     client: Client = field(init=False)
 
     def __post_init__(self) -> None:
         self.client = connect(self.settings)
+        self.contracts = versions(self.contract)
+        self.contract = self.contracts[max(self.world.drivers)]
+        for contract in self.contracts.values():
+            store_version(self.client, contract)
         servers = {"bootstrap.servers": self.settings.kafka_bootstrap_servers}
         self._producer = Producer({**servers, "acks": "all", "linger.ms": 0})
         self._admin = AdminClient(servers)
@@ -63,7 +73,8 @@ class Platform:
         """Return a record's value."""
         identity = self.world.records[offset].identity or f"E{offset}"
         stamp = self.moment(offset).strftime("%Y-%m-%dT%H:%M:%S.%f")
-        return json.dumps(ad_event(event_id=identity, timestamp=stamp)).encode()
+        where = country(self.world.records[offset])
+        return json.dumps(ad_event(event_id=identity, timestamp=stamp, country=where)).encode()
 
     def record(self, offset: Offset) -> KafkaRecord:
         """Return a record as the fold sees it."""
@@ -98,14 +109,20 @@ class Platform:
         return Counter({minutes[window.replace(tzinfo=UTC)]: int(events) for window, events in rows})
 
     def committed(self) -> Counter[Offset]:
-        """Return each offset that valid ledger rows cover, once: what the view must serve when nothing is in flight."""
-        return Counter(
-            {
-                (row.partition, offset): 1
-                for row in read_commit_state(self.client, STREAM).rows
-                for offset in range(max(row.start_offset, row.lost_to), row.end_offset)
-            }
-        )
+        """Return each record that valid ledger rows accept, once: what the view must serve when nothing is in flight."""
+        found: Counter[Offset] = Counter()
+        for row in read_commit_state(self.client, STREAM).rows:
+            version = next(v for v, own in self.contracts.items() if own.version == row.contract_version)
+            read = ((row.partition, o) for o in range(max(row.start_offset, row.lost_to), row.end_offset))
+            again = zip(row.replayed_partitions, row.replayed_offsets, strict=True)
+            found |= Counter([*(o for o in read if self.world.accepts(version, o)), *again])
+        return found
+
+    def replayed(self) -> Counter[Offset]:
+        """Return how often valid ledger rows list each dead letter as replayed."""
+        rows = read_commit_state(self.client, STREAM).rows
+        lists = (zip(row.replayed_partitions, row.replayed_offsets, strict=True) for row in rows)
+        return Counter(offset for listed in lists for offset in listed)
 
     def verdicts(self) -> Counter[str]:
         """Return how many certificates there are of each verdict."""

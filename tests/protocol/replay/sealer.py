@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import datetime, timedelta
 
 from include.contracts.classifier import Classifier, Event
@@ -63,26 +63,33 @@ def window(platform: Platform, offset: Offset) -> int:
 
 def recount(platform: Platform, found: HourPlan) -> tuple[list[Cell], Recounted]:
     """Judge every record of the plan's segments by the contract's classifier; return cells and what was read."""
-    classifier = Classifier(platform.contract)
+    classifiers = {contract.version: Classifier(contract) for contract in platform.contracts.values()}
     counts: list[SegmentCount] = []
     events: dict[Offset, Event] = {}
     for index, segment in enumerate(found.segments):
         span = segment.range
-        hours: dict[int, int] = defaultdict(int)
-        late: Counter[int] = Counter()
+        again = {item.offset: item.contract_version for item in segment.replayed}
+        outcomes: Counter[tuple[str | None, int | None, bool]] = Counter()
+        late: Counter[tuple[str | None, int | None, bool]] = Counter()
         for offset in ((span.partition, o) for o in range(span.start, span.end)):
             record = platform.record(offset)
-            event = classifier.classify(record.value, record.kafka_ms)
+            replayed = offset[1] in again
+            version = again.get(offset[1], segment.contract_version)
+            event = classifiers[version].classify(record.value, record.kafka_ms)
             if not isinstance(event, Event):
-                raise AssertionError(f"{offset} is not acceptable: {event}")
+                outcomes[event.reason, None, replayed] += 1
+                continue
             hour = event.time_us // 3_600_000_000 * 3600
-            hours[hour] += 1
-            late[hour] += (
+            outcomes[None, hour, replayed] += 1
+            late[None, hour, replayed] += (
                 record.kafka_ms * 1000 - event.time_us > platform.contract.lateness_seconds * 1_000_000
             )
             if hour == epoch(found.hour):
                 events[offset] = event
-        counts += [SegmentCount(index, None, hour, n, n, late[hour]) for hour, n in hours.items()]
+        counts += [
+            SegmentCount(index, reason, hour, n, n, late[reason, hour, replayed], replayed)
+            for (reason, hour, replayed), n in outcomes.items()
+        ]
     winners = once(platform.world, events)
     cells = [_cell(platform, found, offset, event, offset in winners) for offset, event in events.items()]
     read = balance.by_segment(found.segments, counts)
