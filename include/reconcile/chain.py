@@ -10,6 +10,8 @@ never come here: takeover rows decide them.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -82,7 +84,13 @@ class _Walk:
         keep: Mapping[int, int],
         taken: Set[int],
     ) -> None:
-        self._partition, self._left, self._others, self._keep = partition, list(rows), others, keep
+        self._partition, self._others, self._keep = partition, others, keep
+        self._left = dict(enumerate(rows))
+        self._begins = [row.start_offset for row in rows]
+        self._longest = max(row.end_offset - row.start_offset for row in rows)
+        self._here: dict[int, list[int]] = defaultdict(list)
+        for place, begin in enumerate(self._begins):
+            self._here[begin].append(place)
         self._taken = {row.batch for row in rows} | taken
         self._starts = {row.start_offset for row in rows}
         self._last = max(row.end_offset for row in rows)
@@ -93,34 +101,41 @@ class _Walk:
         covered = start
         before: LedgerRow | None = None
         while covered < self._last:
-            row = self._next(covered)
-            if row is None:
-                following = min(
-                    (row for row in self._left if row.start_offset > covered), key=lambda r: r.start_offset
-                )
+            place = self._next(covered)
+            if place is None:
+                following = self._after(covered)
+                assert following is not None  # or nothing would end behind what is covered
                 self._gap(covered, before, following)
                 covered = following.start_offset
                 continue
-            self._left.remove(row)
+            row = self._left.pop(place)
             end = row.end_offset
             if row.start_offset < covered:
-                end = min([end, *(r.start_offset for r in self._left if r.start_offset > covered)])
+                following = self._after(covered)
+                end = min(end, following.start_offset) if following else end
                 self._overlap(row, covered, end)
             before, covered = row, end
-        for row in self._left:
+        for row in self._left.values():
             self._overlap(row, row.start_offset, row.start_offset)
         return self._found
 
-    def _next(self, covered: int) -> LedgerRow | None:
-        """Return the row that covers the next offset: one that begins there, else one that reaches over it."""
-        here = [row for row in self._left if row.start_offset == covered]
+    def _next(self, covered: int) -> int | None:
+        """Return the place of the row that covers the next offset: one that begins there, else one that reaches over it."""
+        left = self._left
+        here = [place for place in self._here.get(covered, ()) if place in left]
         if here:
-            return min(
-                here,
-                key=lambda r: (r.end_offset not in self._starts and r.end_offset != self._last, r.batch),
-            )
-        over = [row for row in self._left if row.start_offset < covered < row.end_offset]
-        return min(over, key=lambda r: r.batch) if over else None
+            return min(here, key=lambda place: (not self._is_continued(left[place]), left[place].batch))
+        low, high = (bisect_right(self._begins, at) for at in (covered - self._longest, covered))
+        over = [place for place in range(low, high) if place in left and left[place].end_offset > covered]
+        return min(over, key=lambda place: left[place].batch) if over else None
+
+    def _is_continued(self, row: LedgerRow) -> bool:
+        return row.end_offset in self._starts or row.end_offset == self._last
+
+    def _after(self, covered: int) -> LedgerRow | None:
+        """Return the first row that is left and begins behind an offset."""
+        places = range(bisect_right(self._begins, covered), len(self._begins))
+        return next((self._left[place] for place in places if place in self._left), None)
 
     def _gap(self, start: int, before: LedgerRow | None, after: LedgerRow) -> None:
         low = before.batch if before else 0

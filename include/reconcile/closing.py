@@ -7,6 +7,7 @@ lateness or, where there is none, the end of the partition read after that momen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,6 +25,19 @@ class PartitionPosition:
     frontier: int
     first_after: int | None
     end: int
+
+
+def beyond_the_log(folded: Mapping[int, int], ends: Mapping[int, int]) -> list[str]:
+    """Return a sentence for each partition of which more was folded than the topic holds, both by end offset.
+
+    What the ledger read is then not what stands under its offsets now: nothing can be proved, and nothing mended.
+    """
+    return [
+        f"partition {partition} is folded to offset {frontier}, and the log ends at {ends.get(partition, 'no offset')}: "
+        "the topic was made anew, or its log was cut"
+        for partition, frontier in sorted(folded.items())
+        if frontier > ends.get(partition, 0)
+    ]
 
 
 def closes_at(hour: datetime, lateness_seconds: int) -> datetime:

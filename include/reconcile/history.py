@@ -12,10 +12,9 @@ from include.contracts import Contract
 from include.reconcile import store
 from include.reconcile.certified_digests import Key, certified_digests
 from include.reconcile.hours import StreamHistory
-from include.reconcile.ranges import first_readable
-from include.reconcile.types import Certificate, as_utc, from_epoch
+from include.reconcile.types import Certificate, as_utc
 from include.reconcile.versions import KeptContracts, added, unfillable
-from include.streaming.ledger import CommitState, LedgerRow
+from include.streaming.ledger import CommitState
 from include.warehouse.contract_versions import UnknownContractVersionError
 from include.warehouse.sql import read_sql
 
@@ -33,9 +32,10 @@ def read_history(
     stream = contract.stream
     certified = store.certificates(client, stream)
     later: dict[datetime, int] = {}
-    for row in state.rows:
-        for hour in (*row.hours, *row.replayed_hours):
-            later[as_utc(hour)] = max(later.get(as_utc(hour), 0), row.batch)
+    if state.keep:
+        limits = {"stream": stream, "generations": list(state.keep), "limits": list(state.keep.values())}
+        found = client.execute(read_sql("reconcile/ledger_hours.sql.j2"), limits)
+        later = {as_utc(hour): batch for hour, batch in found}
     listed = min([*later, *certified], default=None)
     for cube in contract.cubes:
         statement = read_sql("reconcile/later_deltas.sql.j2", cube=cube)
@@ -88,13 +88,15 @@ def _unfilled(
     if not lacking:
         return frozenset()
     starts = log_starts()
-    gone = {
-        hour
-        for row in state.rows
-        if first_readable(row) < starts.get(row.partition, row.end_offset)
-        for hour in _hours_of(row)
+    values = {
+        "stream": contract.stream,
+        "generations": list(state.keep) or [0],
+        "limits": list(state.keep.values()) or [0],
+        "partitions": list(starts) or [0],
+        "starts": list(starts.values()) or [0],
     }
-    return frozenset(lacking - gone)
+    gone = client.execute(read_sql("reconcile/gone_hours.sql.j2"), values)
+    return frozenset(lacking - {as_utc(hour) for (hour,) in gone})
 
 
 def _lacks(kept: KeptContracts, version: int) -> bool:
@@ -103,12 +105,6 @@ def _lacks(kept: KeptContracts, version: int) -> bool:
     except UnknownContractVersionError:
         return False
     return bool(added(kept.current, older)) and not unfillable(kept.current, older)
-
-
-def _hours_of(row: LedgerRow) -> set[datetime]:
-    """Return the hours for which a row is read, as far as the ledger tells."""
-    times = (from_epoch(ms // 3_600_000 * 3600) for ms in (row.kafka_time_min, row.kafka_time_max))
-    return {*(as_utc(hour) for hour in row.hours), *times}
 
 
 def repairs(client: Client, stream: str) -> list[tuple[int, str, list[datetime]]]:

@@ -16,13 +16,14 @@ from clickhouse_driver import Client
 from include.contracts import Contract
 from include.reconcile.beginning import missing_beginnings, suspects
 from include.reconcile.chain import ChainFault, chain_faults
+from include.reconcile.long_ledger import read_long_ledger
 from include.reconcile.ranges import by_partition
 from include.reconcile.raw import read_records
 from include.reconcile.rebuild import rebuilt_row
 from include.reconcile.types import OffsetRange, ReconcileError, as_utc
 from include.settings import Settings
 from include.streaming.control import draw_seal, newest_claim
-from include.streaming.ledger import COLUMNS, CommitState, LedgerRow, read_commit_state
+from include.streaming.ledger import COLUMNS, CommitState, LedgerRow
 from include.topics.offsets import Offsets
 from include.warehouse.contract_versions import UnknownContractVersionError, read_version
 from include.warehouse.sql import read_sql
@@ -52,16 +53,19 @@ class ChainedLedger:
     broken: tuple[str, ...] = ()
 
 
-def read_ledger(settings: Settings, client: Client, contract: Contract, write: bool) -> ChainedLedger:
+def read_ledger(
+    settings: Settings, client: Client, contract: Contract, write: bool, hours: Collection[datetime] = ()
+) -> ChainedLedger:
     """Read takeovers and ledger, mended: in the table when `write`, else only in what is returned.
 
+    hours: those whose ranges are to be as narrow as the ledger tells; elsewhere its rows may be folded together.
     While a takeover is under way nothing is mended.
 
     Raises:
         ReconcileError: raw records could not be read, or the ledger changed faster than it was mended.
     """
     for _ in range(MOST_ROUNDS):
-        state = read_commit_state(client, contract.stream)
+        state = read_long_ledger(client, contract.stream, hours)
         faults, broken = _faults(settings, contract, state)
         if not faults and not broken:
             return ChainedLedger(state)

@@ -88,7 +88,7 @@ def _plan_stream(
         log.info("%s: no closed hour needs a judgement", stream)
         return []
     seals = {hour: draw_seal(settings, stream, hour) for hour in hours}
-    ledger = read_ledger(settings, client, contract, write=repair == AUTO)
+    ledger = read_ledger(settings, client, contract, write=repair == AUTO, hours=hours)
     state = ledger.state
     bases = store.certificates(client, stream, hours[0], hours[-1] + HOUR)
     versions = store.certificate_versions(client, stream, hours[0], hours[-1] + HOUR)
@@ -145,7 +145,10 @@ def _hours(
             return asked
     history = read_history(client, contract, ledger.state, Offsets(settings, contract.topic.name).starts)
     unwritten = {hour: NEVER_CERTIFIED for found in ledger.repairs for hour in found.hours}
-    history = replace(history, mended={**history.mended, **unwritten})
+    known = [history.first] if history.first else []
+    history = replace(
+        history, mended={**history.mended, **unwritten}, first=min([*known, *unwritten], default=None)
+    )
     now = datetime.now(UTC)
     if not asked:
         mended = repairs(client, contract.stream)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from include.reconcile.replays import ByPartition, inside, of_hour
@@ -19,6 +19,7 @@ from include.streaming.ledger import LedgerRow
 
 NEAR_OFFSETS = 50_000
 MOST_READS = 8
+HOUR_MS = HOUR // timedelta(milliseconds=1)
 EMPTY: ByPartition = {}
 
 
@@ -38,15 +39,17 @@ def by_partition(rows: Iterable[LedgerRow]) -> dict[int, list[LedgerRow]]:
 
 def holds_hour(row: LedgerRow, hour: datetime, kafka_range: OffsetRange | None) -> bool:
     """Whether a row may hold records of the hour: by its event hours, its Kafka times, or Kafka's own index."""
-    if any(as_utc(listed) == hour for listed in row.hours):
+    return _holds(row, as_utc(hour), epoch(hour) * 1000, kafka_range)
+
+
+def _holds(row: LedgerRow, hour: datetime, start_ms: int, kafka_range: OffsetRange | None) -> bool:
+    if row.end_offset - row.start_offset > row.non_records and (
+        row.kafka_time_min < start_ms + HOUR_MS and row.kafka_time_max >= start_ms
+    ):
         return True
-    if row.end_offset - row.start_offset > row.non_records:
-        start_ms, end_ms = epoch(hour) * 1000, epoch(hour + HOUR) * 1000
-        if row.kafka_time_min < end_ms and row.kafka_time_max >= start_ms:
-            return True
-    return (
-        kafka_range is not None and row.start_offset < kafka_range.end and row.end_offset > kafka_range.start
-    )
+    if kafka_range is not None and row.start_offset < kafka_range.end and row.end_offset > kafka_range.start:
+        return True
+    return any(as_utc(listed) == hour for listed in row.hours)
 
 
 def join(
@@ -75,12 +78,16 @@ def hour_ranges(
 ) -> list[OffsetRange]:
     """Return the joined ranges that the recount of an hour reads; replayed: the stream's replayed dead letters."""
     own = of_hour(replayed, hour)
+    start_ms, hour = epoch(hour) * 1000, as_utc(hour)
     needed = [
         OffsetRange(partition, first_readable(row), row.end_offset)
         for partition, ordered in rows.items()
         for row in ordered
         if first_readable(row) < row.end_offset
-        and (holds_hour(row, hour, kafka_ranges.get(partition)) or inside(own, _span(row)))
+        and (
+            _holds(row, hour, start_ms, kafka_ranges.get(partition))
+            or (partition in own and inside(own, _span(row)))
+        )
     ]
     return join(needed)
 

@@ -9,7 +9,7 @@ from clickhouse_driver import Client
 
 from include.contracts import Contract
 from include.reconcile import ranges, store
-from include.reconcile.closing import PartitionPosition, why_open
+from include.reconcile.closing import PartitionPosition, beyond_the_log, why_open
 from include.reconcile.mend import ChainedLedger
 from include.reconcile.replays import inside, replays
 from include.reconcile.types import (
@@ -54,6 +54,7 @@ class StreamPlanner:
         self._first = self._kafka.starts()
         self._end = self._kafka.ends()
         self._frontier = {p: ledger.state.frontier.get(p, self._first[p]) for p in self._end}
+        self._beyond = beyond_the_log(ledger.state.frontier, self._end)
         self._lost = _lost(client, contract, ledger)
 
     def plan(self, blank: list[HourPlan]) -> list[HourPlan]:
@@ -89,8 +90,9 @@ class StreamPlanner:
         waiting = why_open(plan.hour, self._now, lateness, positions)
         if waiting:
             return decided(plan, OPEN, waiting)
-        if self._broken:
-            return decided(plan, DRIFTED, "; ".join(self._broken[:5]))
+        broken = [*self._beyond, *self._broken]
+        if broken:
+            return decided(plan, DRIFTED, "; ".join(broken[:5]))
         gone = self._why_unprovable(plan, needed)
         return decided(plan, UNPROVABLE, gone) if gone else plan
 
@@ -175,6 +177,8 @@ class StreamPlanner:
 
 def _lost(client: Client, contract: Contract, ledger: ChainedLedger) -> list[tuple[OffsetRange, datetime]]:
     """Return the ranges that had expired before they were read, and when their batch was committed."""
+    if all(row.lost_to <= row.start_offset for row in ledger.state.rows):
+        return []
     written = client.execute(read_sql("reconcile/lost_until.sql"), {"stream": contract.stream})
     committed = {(batch, partition): as_utc(moment) for batch, partition, _, _, moment in written}
     committed |= {(r.row.batch, r.row.partition): r.committed_at for r in ledger.repairs}

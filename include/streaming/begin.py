@@ -9,10 +9,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from clickhouse_driver import Client
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from include.streaming.ledger import GenerationError
 from include.streaming.waiting import insist
 from include.topics.offsets import Offsets
 from include.warehouse.sql import read_sql
+
+SETTLE_SECONDS = 15
 
 
 def parse_skip(text: str, streams: list[str]) -> tuple[str, str]:
@@ -44,6 +48,34 @@ def unread(
     """
     ends = {p: max(log_starts.get(p, 0), skip_to.get(p, 0)) for p in frontier}
     return {p: (at, ends[p]) for p, at in frontier.items() if at < ends[p]}
+
+
+class LogCutError(GenerationError):
+    """A topic ends before what was folded of it: it was made anew, or its log was cut."""
+
+
+@retry(
+    retry=retry_if_exception_type(LogCutError),
+    stop=stop_after_delay(SETTLE_SECONDS),
+    wait=wait_fixed(1),
+    reraise=True,
+)
+def refuse_cut_log(topic: str, frontier: dict[int, int], offsets: Offsets) -> None:
+    """Refuse to go on where what comes next would have offsets that the ledger has: it would never be folded.
+
+    Looked at for SETTLE_SECONDS: a partition whose leader has just changed may tell an older end for a moment.
+
+    Raises:
+        LogCutError: a partition ends before its frontier.
+    """
+    ends = offsets.ends()
+    cut = {p: (at, ends.get(p, 0)) for p, at in frontier.items() if at > ends.get(p, 0)}
+    if cut:
+        said = ", ".join(f"partition {p} is folded to {at} and ends at {end}" for p, (at, end) in cut.items())
+        raise LogCutError(
+            f"{topic}: {said}: the topic was made anew, or its log was cut, and new records would take offsets that "
+            "the ledger has; restore the topic, or give the stream's contract a new topic and stream name"
+        )
 
 
 class Skip:

@@ -7,6 +7,7 @@ its id is at most the limit beside it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields
 from datetime import UTC, datetime
 
@@ -98,19 +99,22 @@ def batch_id(generation: int, before: int) -> int:
 
 
 def read_commit_state(client: Client, stream: str) -> CommitState:
-    """Read takeover rows, then the ledger: in that order no valid batch can be missed."""
-    generation, keep = _read_limits(client, stream)
+    """Read takeover rows, then the ledger: in that order no valid batch can be missed.
+
+    Every row of the ledger becomes an object here: include/reconcile/long_ledger.py reads one of any length.
+    """
+    generation, keep = read_limits(client, stream)
     found = client.execute(
         f"SELECT {COLUMNS} FROM ledger FINAL WHERE stream = %(stream)s", {"stream": stream}
     )
     rows = [LedgerRow(*row) for row in found]
-    valid = [row for row in rows if row.batch <= keep.get(row.batch >> GENERATION_BITS, -1)]
+    valid = [row for row in rows if is_valid(row.batch, keep)]
     return CommitState(stream, generation, keep, sorted(valid, key=lambda row: (row.batch, row.partition)))
 
 
 def read_position(client: Client, stream: str) -> Position:
     """Read takeover rows, then what the valid ledger rows add up to: ClickHouse reads them, not this process."""
-    generation, limits = _read_limits(client, stream)
+    generation, limits = read_limits(client, stream)
     kept: dict[int, int] = {}
     frontier: dict[int, int] = {}
     if limits:
@@ -148,7 +152,7 @@ def refuse_recreated(client: Client, stream: str, newest: int) -> None:
     Raises:
         GenerationError: it does.
     """
-    generation, _ = _read_limits(client, stream)
+    generation, _ = read_limits(client, stream)
     highest = client.execute(read_sql("life_cycle/highest_batch.sql"), {"stream": stream})[0][0]
     known = max(generation, highest >> GENERATION_BITS)
     if known > newest:
@@ -186,7 +190,13 @@ def insert_ledger_rows(client: Client, rows: list[LedgerRow]) -> None:
     )
 
 
-def _read_limits(client: Client, stream: str) -> tuple[int, dict[int, int]]:
+def is_valid(batch: int, keep: Mapping[int, int]) -> bool:
+    """Whether a batch is within the limit of its generation."""
+    return batch <= keep.get(batch >> GENERATION_BITS, -1)
+
+
+def read_limits(client: Client, stream: str) -> tuple[int, dict[int, int]]:
+    """Return the highest generation that took a stream over, 0 for none, and each generation's highest valid batch."""
     found = client.execute(
         "SELECT generation, keep_gen, keep_upto FROM takeovers WHERE stream = %(stream)s "
         "ORDER BY generation DESC LIMIT 1",

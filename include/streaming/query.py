@@ -23,7 +23,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from include.contracts import Contract
 from include.settings import Settings
-from include.streaming.begin import Skip, unread
+from include.streaming.begin import Skip, refuse_cut_log, unread
 from include.streaming.commit import ledger_rows, write_batch
 from include.streaming.control import Claim, ControlLog, claim
 from include.streaming.crash import crash_point
@@ -50,6 +50,10 @@ class FencedError(RuntimeError):
 
 class StoppedError(RuntimeError):
     """A stop was asked for before this batch was begun: the next driver folds it."""
+
+
+class LogWentBackError(RuntimeError):
+    """Spark planned a batch that ends before what is folded already: its records would be dropped unseen."""
 
 
 class LostClaimError(RuntimeError):
@@ -105,7 +109,7 @@ class Query:
         Raises:
             StoppedError: a person has ordered a stop since the launch.
             FencedError: another driver has claimed the stream since this one held `last_generation` (0: never).
-            GenerationError: the control topic was recreated, or the ledger was lost.
+            GenerationError: the control topic was recreated, the ledger was lost, or the topic ends before it.
         """
         stream = self._contract.stream
         if insist(partial(is_stopped, self._client, stream), f"{stream}: last order", self._between):
@@ -126,6 +130,7 @@ class Query:
         )
         insist(partial(record_takeover, self._client, position), takeover, self._between)
         known = position.frontier
+        refuse_cut_log(self._contract.topic.name, known, self._offsets)
         self._frontier = self._offsets.begin_at(EARLIEST if known else self._options.start) | known
         # The first commit records where these begin, even where it read nothing of them.
         self._unrecorded = self._frontier.keys() - known.keys()
@@ -243,6 +248,9 @@ class Query:
             raise StoppedError("a stop was asked for")
         ends = batch_ends(self._checkpoint, spark_batch, self._contract.topic.name)
         spans = {p: (self._frontier.get(p, 0), end) for p, end in ends.items()}
+        back = {p: span for p, span in spans.items() if span[1] < span[0]}
+        if back:  # the next query looks whether the log was cut
+            raise LogWentBackError(f"{self._contract.topic.name}: planned to end before the frontier: {back}")
         ranges = {
             p: (start, end) for p, (start, end) in spans.items() if end > start or p in self._unrecorded
         }

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from include.reconcile.closing import PartitionPosition, closes_at, why_open
+from include.reconcile.closing import PartitionPosition, beyond_the_log, closes_at, why_open
 from include.reconcile.hours import (
     MOST_HOURS,
     MOST_RANGE,
@@ -59,6 +59,14 @@ def history(**changes: object) -> StreamHistory:
 
 
 NOW = CLOSING + 2 * ONE
+
+
+def test_what_was_folded_beyond_the_end_of_the_log_is_named() -> None:
+    assert beyond_the_log({0: 10, 1: 0}, {0: 10, 1: 5, 2: 9}) == []
+    (cut,) = beyond_the_log({0: 11, 1: 5}, {0: 10, 1: 5})
+    assert "partition 0 is folded to offset 11, and the log ends at 10" in cut
+    (gone,) = beyond_the_log({0: 1, 1: 5}, {0: 10})
+    assert "partition 1 is folded to offset 5, and the log ends at no offset" in gone
 
 
 def test_hours_without_a_certificate_are_due_gaps_included() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from include.spark.orders import Order
 from include.watch.repair import BUDGET, decide, relaunches, to_end
-from include.watch.report import StreamUnhealthyError, closed_keys, incidents
+from include.watch.report import StreamUnhealthyError, closed_keys, describe, incidents
 from include.watch.types import (
     DOUBLED,
     END_OLDER,
@@ -119,6 +119,14 @@ def test_an_incident_names_stream_verdict_figures_and_what_to_do() -> None:
     for part in ("why", "gave up", "last commit 77 s ago", "lag 10 (0: 10)", "trigger launch_stream"):
         assert part in incident.message, incident.message
     assert str(StreamUnhealthyError([incident])).startswith(incident.title)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(119.0, "119 s ago"), (120.0, "2 min ago"), (7199.0, "119 min ago"), (13_896.0, "3 h 51 min ago")],
+)
+def test_an_age_is_said_in_the_unit_that_a_person_reads(seconds: float, said: str) -> None:
+    assert f"last commit {said} ·" in describe(decided(HEALTHY, commit_seconds=seconds))
 
 
 def test_an_outage_and_giving_it_up_are_two_incidents() -> None:

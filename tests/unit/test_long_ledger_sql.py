@@ -1,0 +1,116 @@
+"""A long ledger's statements on the current dialect, and which pieces of it are read row by row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Any
+
+import pytest
+from chdb import session as chdb_session
+from clickhouse_driver.util.escape import escape_params
+
+from include.reconcile.chain import chain_faults
+from include.reconcile.long_ledger import Fold, broken_pieces, needed_pieces
+from include.reconcile.types import epoch
+from include.streaming.ledger import COLUMNS, GENERATION_BITS, LedgerRow, batch_id
+from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+
+HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
+G = 1 << GENERATION_BITS
+LIMITS = {"stream": "ad_events", "generations": [1, 2], "limits": [G + 8, 3 * G - 1]}
+
+
+@pytest.fixture(scope="module")
+def ask() -> Iterator[Any]:
+    """A function that runs a statement on eight chained batches, with a stale one above the limit."""
+    session = chdb_session.Session()
+    session.query("CREATE DATABASE own ENGINE = Memory")
+    session.query("USE own")
+    for name in ("0001_commit.sql", "0012_replay.sql"):
+        for statement in split_statements((SQL_DIR / "migrations" / name).read_text(encoding="utf-8")):
+            session.query(statement)
+    for number in range(9):
+        hours = f"[toDateTime({epoch(HOUR)}, 'UTC')]"
+        start = number * 10
+        session.query(
+            f"INSERT INTO ledger ({COLUMNS}, committed_at) VALUES ('ad_events', {G + 1 + number}, 0, {start}, "
+            f"{start}, {start + 10}, 9, 1, 0, 0, {hours}, [9], [{start}], [{start + 8}], 5, 6, 1, [], [], [], 0)"
+        )
+
+    def run(path: str, **values: Any) -> list[list[Any]]:
+        columns = {"columns": "batch, start_offset"} if "rows" in path else {}
+        statement = read_sql(path, **columns) % escape_params({**LIMITS, **values}, None)
+        return [json.loads(line) for line in str(session.query(statement, "JSONCompactEachRow")).splitlines()]
+
+    yield run
+    session.close()
+
+
+def test_a_piece_is_added_up_and_says_whether_it_chains(ask: Any) -> None:
+    pieces = ask("reconcile/folded_ledger.sql.j2", bits=2)
+    assert [row[:6] for row in pieces] == [
+        [G >> 2, 0, G + 1, G + 3, 0, 30],
+        [(G >> 2) + 1, 0, G + 4, G + 7, 30, 70],
+        [(G >> 2) + 2, 0, G + 8, G + 8, 70, 80],
+    ], "by piece: partition, first and last batch, offsets; the batch above the limit is in none"
+    assert pieces[1][6:] == [36, 4, 0, 0, [["2026-01-01 05:00:00"], [36]], 5, 6, 1, 1, 0]
+
+
+def test_rows_of_pieces_and_batches_of_an_hour(ask: Any) -> None:
+    assert ask("reconcile/ledger_rows.sql.j2", low=G + 4, high=G + 6) == [[G + 4, 30], [G + 5, 40]]
+    assert ask("reconcile/ledger_hours.sql.j2") == [["2026-01-01 05:00:00", G + 8]]
+    hours = [["2026-01-01 05:00:00"], ["1970-01-01 00:00:00"]]
+    assert sorted(ask("reconcile/gone_hours.sql.j2", partitions=[0], starts=[1])) == sorted(hours)
+    assert ask("reconcile/gone_hours.sql.j2", partitions=[0], starts=[0]) == []
+    values = {"hour": "2026-01-01 05:00:00", "base_frontier": G + 2, "frontier": G + 4}
+    assert sorted(ask("reconcile/hour_batches.sql.j2", **values)) == [[G + 3, 9], [G + 4, 9]]
+
+
+def row(number: int, start: int, end: int, partition: int = 0, hour: datetime = HOUR) -> LedgerRow:
+    times = (epoch(hour) * 1000, epoch(hour) * 1000 + 5)
+    offsets = (start, start, end, end - start, 0, 0, 0)
+    return LedgerRow(
+        "ad_events",
+        batch_id(1, number),
+        partition,
+        *offsets,
+        [hour],
+        [end - start],
+        [start],
+        [end],
+        *times,
+        1,
+    )
+
+
+def fold(piece: int, hour: datetime, sound: bool = True, number: int = 1) -> Fold:
+    return Fold(piece, batch_id(1, piece * 4 + number), row(piece * 4 + 3, piece, piece + 1, 0, hour), sound)
+
+
+def test_pieces_that_an_hour_or_a_fault_needs_are_read() -> None:
+    folds = [fold(piece, HOUR + timedelta(hours=piece), sound=piece != 5) for piece in range(9)]
+    assert needed_pieces(folds, []) == {0, 5, 8}, "the first, one that is not sound, the last"
+    assert needed_pieces(folds, [HOUR + timedelta(hours=3)]) == {0, 3, 5, 8}
+    assert needed_pieces([], [HOUR]) == set()
+
+
+def test_pieces_on_both_sides_of_a_fault_are_read() -> None:
+    rows = [row(1 + at * 4, at * 10, at * 10 + 10) for at in range(6)]
+    folds = [Fold(found.batch >> 2, found.batch, found, True) for found in rows]
+    pieces = [found.piece for found in folds]
+    assert broken_pieces(folds, rows, 2) == set()
+    assert broken_pieces(folds, [*rows[:2], *rows[3:]], 2) == {pieces[1], pieces[2], pieces[3]}
+    longer = [*rows[:1], row(5, 10, 45), *rows[2:]]
+    assert broken_pieces(folds, longer, 2) == set(pieces[1:5]), "the long row reaches over three others"
+
+
+def test_a_chain_of_a_whole_day_is_walked_in_seconds() -> None:
+    rows = [row(at, at * 10, at * 10 + 10) for at in range(86_400)]
+    began = perf_counter()
+    assert chain_faults({0: rows}, {1: 2 * G - 1}) == []
+    (gap,) = chain_faults({0: [*rows[:5_000], *rows[5_001:]]}, {1: 2 * G - 1})
+    assert (gap.span.start, gap.batch) == (50_000, batch_id(1, 5_000))
+    assert perf_counter() - began < 30, "a step over a row must not look at all the others"
