@@ -114,6 +114,8 @@ class _Walk:
                 following = self._after(covered)
                 end = min(end, following.start_offset) if following else end
                 self._overlap(row, covered, end)
+            elif self._is_rival(row):
+                self._overlap(row, covered, end)
             before, covered = row, end
         for row in self._left.values():
             self._overlap(row, row.start_offset, row.start_offset)
@@ -131,6 +133,14 @@ class _Walk:
 
     def _is_continued(self, row: LedgerRow) -> bool:
         return row.end_offset in self._starts or row.end_offset == self._last
+
+    def _is_rival(self, row: LedgerRow) -> bool:
+        """Whether another row that is left begins with this one, and nothing tells which of them is true.
+
+        Then both are counted again from the log: the one that is kept may be the copy.
+        """
+        others = (place for place in self._here[row.start_offset] if place in self._left)
+        return not self._is_continued(row) and next(others, None) is not None
 
     def _after(self, covered: int) -> LedgerRow | None:
         """Return the first row that is left and begins behind an offset."""

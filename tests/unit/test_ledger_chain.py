@@ -78,6 +78,16 @@ def test_the_row_that_continues_the_chain_counts_and_the_other_is_emptied() -> N
         assert (fault.kind, fault.row, fault.span.offsets) == ("overlap", intruder, 0), intruder
 
 
+def test_beside_a_gap_nothing_tells_a_row_from_its_copy_and_both_are_counted_again() -> None:
+    damaged = [CHAIN[0], row(G, 10, 15), CHAIN[1], CHAIN[3]]
+    assert [(f.kind, f.batch, f.span) for f in faults(damaged)] == [
+        ("overlap", G, OffsetRange(0, 10, 15)),
+        ("overlap", G + 2, OffsetRange(0, 15, 20)),
+        ("gap", G + 3, OffsetRange(0, 20, 30)),
+    ]
+    assert faults(written(damaged)) == []
+
+
 def test_of_two_equal_rows_the_lower_batch_counts() -> None:
     (fault,) = faults([*CHAIN[:3], row(2 * G + 2, 20, 30), CHAIN[3]])
     assert fault.batch == 2 * G + 2
