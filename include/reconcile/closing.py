@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from include.reconcile.types import HOUR
+from include.topics.offsets import beyond_end
 
 MARGIN_SECONDS = 60
 
@@ -33,10 +34,9 @@ def beyond_the_log(folded: Mapping[int, int], ends: Mapping[int, int]) -> list[s
     What the ledger read is then not what stands under its offsets now: nothing can be proved, and nothing mended.
     """
     return [
-        f"partition {partition} is folded to offset {frontier}, and the log ends at {ends.get(partition, 'no offset')}: "
+        f"partition {partition} is folded to offset {at}, and the log ends at {'no offset' if end is None else end}: "
         "the topic was made anew, or its log was cut"
-        for partition, frontier in sorted(folded.items())
-        if frontier > ends.get(partition, 0)
+        for partition, (at, end) in beyond_end(folded, ends).items()
     ]
 
 

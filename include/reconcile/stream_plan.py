@@ -42,7 +42,7 @@ class StreamPlanner:
     """Plans the hours of one stream against one reading of ledger and Kafka."""
 
     def __init__(self, settings: Settings, client: Client, contract: Contract, ledger: ChainedLedger) -> None:
-        self._contract, self._broken = contract, ledger.broken
+        self._contract = contract
         self._client = client
         self._kept = KeptContracts(client, contract)
         self._all = ledger.state.rows
@@ -54,7 +54,7 @@ class StreamPlanner:
         self._first = self._kafka.starts()
         self._end = self._kafka.ends()
         self._frontier = {p: ledger.state.frontier.get(p, self._first[p]) for p in self._end}
-        self._beyond = beyond_the_log(ledger.state.frontier, self._end)
+        self._broken = [*beyond_the_log(ledger.state.frontier, self._end), *ledger.broken]
         self._lost = _lost(client, contract, ledger)
 
     def plan(self, blank: list[HourPlan]) -> list[HourPlan]:
@@ -90,9 +90,8 @@ class StreamPlanner:
         waiting = why_open(plan.hour, self._now, lateness, positions)
         if waiting:
             return decided(plan, OPEN, waiting)
-        broken = [*self._beyond, *self._broken]
-        if broken:
-            return decided(plan, DRIFTED, "; ".join(broken[:5]))
+        if self._broken:
+            return decided(plan, DRIFTED, "; ".join(self._broken[:5]))
         gone = self._why_unprovable(plan, needed)
         return decided(plan, UNPROVABLE, gone) if gone else plan
 

@@ -13,7 +13,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from include.streaming.ledger import GenerationError
 from include.streaming.waiting import insist
-from include.topics.offsets import Offsets
+from include.topics.offsets import Offsets, beyond_end
 from include.warehouse.sql import read_sql
 
 SETTLE_SECONDS = 15
@@ -68,10 +68,11 @@ def refuse_cut_log(topic: str, frontier: dict[int, int], offsets: Offsets) -> No
     Raises:
         LogCutError: a partition ends before its frontier.
     """
-    ends = offsets.ends()
-    cut = {p: (at, ends.get(p, 0)) for p, at in frontier.items() if at > ends.get(p, 0)}
+    cut = beyond_end(frontier, offsets.ends())
     if cut:
-        said = ", ".join(f"partition {p} is folded to {at} and ends at {end}" for p, (at, end) in cut.items())
+        said = ", ".join(
+            f"partition {p} is folded to {at} and ends at {end or 0}" for p, (at, end) in cut.items()
+        )
         raise LogCutError(
             f"{topic}: {said}: the topic was made anew, or its log was cut, and new records would take offsets that "
             "the ledger has; restore the topic, or give the stream's contract a new topic and stream name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -38,6 +39,11 @@ class TopicMissingError(LookupError):
 
     def __init__(self, topic: str) -> None:
         super().__init__(f"topic {topic} does not exist: run prepare_platform first")
+
+
+def beyond_end(folded: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, tuple[int, int | None]]:
+    """Return (folded, end) of the partitions of which more was folded than the log holds; end: None without a partition."""
+    return {p: (at, ends.get(p)) for p, at in sorted(folded.items()) if at > ends.get(p, 0)}
 
 
 class Offsets:
