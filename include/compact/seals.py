@@ -21,6 +21,7 @@ from include.contracts import Contract
 from include.reconcile import store
 from include.reconcile.certified_digests import certified_digests
 from include.reconcile.types import Certificate, as_utc
+from include.streaming.ledger import read_limits, validity
 from include.warehouse.sql import read_sql
 
 log = logging.getLogger(__name__)
@@ -62,9 +63,8 @@ def plan_compaction(client: Client, contract: Contract, now: datetime) -> Compac
 
 def batch_limits(client: Client, stream: str) -> dict[str, object]:
     """Return the highest generation and its limits, as parameters: which batches are valid."""
-    found = client.execute(read_sql("compact/limits.sql"), {"stream": stream})
-    generation, generations, limits = found[0] if found else (0, [], [])
-    return {"generation": generation, "generations": list(generations) or [0], "limits": list(limits) or [0]}
+    generation, keep = read_limits(client, stream)
+    return {"generation": generation, **validity(keep)}
 
 
 def _damaged(

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from include.reconcile.types import OffsetRange
-from include.streaming.ledger import GENERATION_BITS, LedgerRow
+from include.streaming.ledger import GENERATION_BITS, LedgerRow, is_valid
 
 GAP, OVERLAP = "gap", "overlap"
 
@@ -66,7 +66,7 @@ def free_batches(
     following = after + 1
     while following in taken:
         following += 1
-    if following < before and following <= keep.get(following >> GENERATION_BITS, -1):
+    if following < before and is_valid(following, keep):
         between.append(following)
     zeros = sorted(generation << GENERATION_BITS for generation in keep)
     between += [zero for zero in zeros if after < zero < before] + zeros
@@ -113,8 +113,7 @@ class _Walk:
             if row.start_offset < covered:
                 following = self._after(covered)
                 end = min(end, following.start_offset) if following else end
-                self._overlap(row, covered, end)
-            elif self._is_rival(row):
+            if row.start_offset < covered or self._is_rival(row):
                 self._overlap(row, covered, end)
             before, covered = row, end
         for row in self._left.values():

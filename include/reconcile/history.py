@@ -14,7 +14,7 @@ from include.reconcile.certified_digests import Key, certified_digests
 from include.reconcile.hours import StreamHistory
 from include.reconcile.types import Certificate, as_utc
 from include.reconcile.versions import KeptContracts, added, unfillable
-from include.streaming.ledger import CommitState
+from include.streaming.ledger import CommitState, validity
 from include.warehouse.contract_versions import UnknownContractVersionError
 from include.warehouse.sql import read_sql
 
@@ -31,11 +31,9 @@ def read_history(
     """
     stream = contract.stream
     certified = store.certificates(client, stream)
-    later: dict[datetime, int] = {}
-    if state.keep:
-        limits = {"stream": stream, "generations": list(state.keep), "limits": list(state.keep.values())}
-        found = client.execute(read_sql("reconcile/ledger_hours.sql.j2"), limits)
-        later = {as_utc(hour): batch for hour, batch in found}
+    limits = {"stream": stream, **validity(state.keep)}
+    found = client.execute(read_sql("reconcile/ledger_hours.sql.j2"), limits)
+    later: dict[datetime, int] = {as_utc(hour): batch for hour, batch in found}
     listed = min([*later, *certified], default=None)
     for cube in contract.cubes:
         statement = read_sql("reconcile/later_deltas.sql.j2", cube=cube)
@@ -90,8 +88,7 @@ def _unfilled(
     starts = log_starts()
     values = {
         "stream": contract.stream,
-        "generations": list(state.keep) or [0],
-        "limits": list(state.keep.values()) or [0],
+        **validity(state.keep),
         "partitions": list(starts) or [0],
         "starts": list(starts.values()) or [0],
     }

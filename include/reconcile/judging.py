@@ -23,7 +23,7 @@ from include.reconcile.types import (
 )
 from include.reconcile.versions import KeptContracts, comparable
 from include.settings import Settings
-from include.streaming.ledger import read_limits
+from include.streaming.ledger import read_limits, validity
 from include.warehouse.client import connect
 from include.warehouse.sql import read_sql
 
@@ -113,10 +113,9 @@ def _listed(client: Client, plan: HourPlan) -> dict[int, int]:
         "hour": store.text(plan.hour),
         "base_frontier": plan.base.frontier if plan.base else 0,
         "frontier": plan.frontier,
-        "generations": list(keep),
-        "limits": list(keep.values()),
+        **validity(keep),
     }
-    return dict(client.execute(read_sql("reconcile/hour_batches.sql.j2"), values)) if keep else {}
+    return dict(client.execute(read_sql("reconcile/hour_batches.sql.j2"), values))
 
 
 def certificate_in_force(client: Client, plan: HourPlan) -> tuple[int, int] | None:

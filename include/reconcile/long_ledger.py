@@ -15,13 +15,13 @@ from datetime import datetime
 
 from clickhouse_driver import Client
 
+from include.reconcile.beginning import NUMBER
 from include.reconcile.ranges import by_partition, holds_hour
 from include.reconcile.types import as_utc
-from include.streaming.ledger import COLUMNS, GENERATION_BITS, CommitState, LedgerRow, is_valid, read_limits
+from include.streaming.ledger import COLUMNS, CommitState, LedgerRow, is_valid, read_limits, validity
 from include.warehouse.sql import read_sql
 
 PIECE_BITS = 10
-NUMBER = (1 << GENERATION_BITS) - 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_long_ledger(
     generation, keep = read_limits(client, stream)
     if not keep:
         return CommitState(stream, generation, keep, [])
-    values = {"stream": stream, "generations": list(keep), "limits": list(keep.values()), "bits": bits}
+    values = {"stream": stream, "bits": bits, **validity(keep)}
     found = client.execute(read_sql("reconcile/folded_ledger.sql.j2"), values)
     folds = [_fold(stream, *columns) for columns in found]
     opened = needed_pieces(folds, hours)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from clickhouse_driver import Client
 
 from include.contracts.classifier import REASONS
-from include.streaming.ledger import read_position
+from include.streaming.ledger import read_position, validity
 from include.warehouse.sql import read_sql
 
 PAGE_LETTERS = 10_000
@@ -104,9 +104,8 @@ def _page(
     return [Letter(*row) for row in client.execute(statement, values)]
 
 
-def _limits(client: Client, stream: str) -> dict[str, object]:
-    keep = read_position(client, stream).keep
-    return {"generations": list(keep) or [0], "limits": list(keep.values()) or [0]}
+def _limits(client: Client, stream: str) -> dict[str, list[int]]:
+    return validity(read_position(client, stream).keep)
 
 
 def _day(ms: int) -> int:

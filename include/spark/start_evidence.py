@@ -16,7 +16,7 @@ from include.spark.progress import running_launches
 from include.spark.start import Evidence, Skip, check_request, iso, judge_start, lost_ledger
 from include.spark.submission import StreamLaunch
 from include.streaming.control import newest_claim
-from include.streaming.ledger import read_position
+from include.streaming.ledger import read_limits, read_position, validity
 from include.topics.offsets import EARLIEST, Offsets
 from include.warehouse.client import connect
 from include.warehouse.sql import read_sql
@@ -50,7 +50,7 @@ def read_evidence(settings: Settings, contract: Contract, start: str | None = No
     client = connect(settings)
     try:
         position = read_position(client, stream)
-        kept = _kept(client, stream)
+        _, kept = read_limits(client, stream)
         values = {"stream": stream, "generation": position.generation}
         traces = (
             (0, 0, 0) if position.frontier else client.execute(read_sql("life_cycle/traces.sql"), values)[0]
@@ -135,16 +135,8 @@ def guard_launch(settings: Settings, launch: StreamLaunch, *, confirm_rebuild: b
     return plan_start(settings, contracts, None, confirm_rebuild=confirm_rebuild).rebuilt
 
 
-def _kept(client: Client, stream: str) -> dict[int, int]:
-    rows = client.execute(
-        "SELECT keep_gen, keep_upto FROM takeovers WHERE stream = %(stream)s ORDER BY generation DESC LIMIT 1",
-        {"stream": stream},
-    )
-    return dict(zip(*rows[0], strict=True)) if rows else {}
-
-
 def _read_to(client: Client, stream: str, kept: dict[int, int]) -> dict[int, datetime]:
-    values = {"stream": stream, "generations": list(kept), "limits": list(kept.values())}
+    values = {"stream": stream, **validity(kept)}
     rows = client.execute(read_sql("life_cycle/last_kafka_times.sql"), values)
     return {
         partition: datetime.fromtimestamp(max(latest, 0) / 1000, UTC) for partition, latest in rows if latest

@@ -118,7 +118,7 @@ def read_position(client: Client, stream: str) -> Position:
     kept: dict[int, int] = {}
     frontier: dict[int, int] = {}
     if limits:
-        values = {"stream": stream, "generations": list(limits), "limits": list(limits.values())}
+        values = {"stream": stream, **validity(limits)}
         for held, partition, batch, end in client.execute(read_sql("life_cycle/position.sql"), values):
             kept[held] = max(kept.get(held, 0), batch)
             frontier[partition] = max(frontier.get(partition, 0), end)
@@ -193,6 +193,11 @@ def insert_ledger_rows(client: Client, rows: list[LedgerRow]) -> None:
 def is_valid(batch: int, keep: Mapping[int, int]) -> bool:
     """Whether a batch is within the limit of its generation."""
     return batch <= keep.get(batch >> GENERATION_BITS, -1)
+
+
+def validity(keep: Mapping[int, int]) -> dict[str, list[int]]:
+    """Return the parameters by which a query tells valid batches; never empty, since nothing maps from empty arrays."""
+    return {"generations": list(keep) or [0], "limits": list(keep.values()) or [0]}
 
 
 def read_limits(client: Client, stream: str) -> tuple[int, dict[int, int]]:

@@ -110,7 +110,7 @@ def test_old_deltas_that_count_or_may_yet_hold_their_hour(ask: Any) -> None:
 
 
 PLAIN = [
-    "carried.sql", "closed_incidents.sql", "expired_before.sql", "kept_orders.sql", "last_stop_requests.sql", "limits.sql",
+    "carried.sql", "closed_incidents.sql", "expired_before.sql", "kept_orders.sql", "last_stop_requests.sql",
     "old_dead_letters.sql", "old_partitions.sql", "old_traffic.sql",
 ]  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from include.reconcile.inject.order import NoFreeBatchError, Order
-from include.streaming.ledger import GENERATION_BITS, CommitState
+from include.streaming.ledger import GENERATION_BITS, CommitState, is_valid
 
 
 def free_batch(order: Order, state: CommitState, above: int = 0) -> int:
@@ -16,7 +16,7 @@ def free_batch(order: Order, state: CommitState, above: int = 0) -> int:
     """
     taken = {row.batch for row in state.rows}
     zeros = [generation << GENERATION_BITS for generation in sorted(state.keep)]
-    following = [batch + 1 for batch in sorted(taken) if _is_valid(state, batch + 1)]
+    following = [batch + 1 for batch in sorted(taken) if is_valid(batch + 1, state.keep)]
     free = [
         batch for batch in zeros + following if batch not in taken and above < batch < state.highest_batch
     ]
@@ -26,7 +26,3 @@ def free_batch(order: Order, state: CommitState, above: int = 0) -> int:
             "choose an hour that is not sealed yet"
         )
     return free[0]
-
-
-def _is_valid(state: CommitState, batch: int) -> bool:
-    return batch <= state.keep.get(batch >> GENERATION_BITS, -1)
