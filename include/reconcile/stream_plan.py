@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,12 +24,15 @@ from include.reconcile.types import (
     as_utc,
     epoch,
 )
+from include.reconcile.unread import beginnings, first_rows
 from include.reconcile.versions import KeptContracts, added, unfillable
 from include.settings import Settings
 from include.streaming.ledger import LedgerRow
 from include.topics.offsets import Offsets
 from include.warehouse.contract_versions import UnknownContractVersionError
 from include.warehouse.sql import read_sql
+
+Committed = Mapping[tuple[int, int], datetime]  # (batch, partition) -> when that row was committed
 
 APPEND_AHEAD_MS = 3_600_000  # Kafka's default for message.timestamp.after.max.ms is above any sane clock
 
@@ -55,7 +59,9 @@ class StreamPlanner:
         self._end = self._kafka.ends()
         self._frontier = {p: ledger.state.frontier.get(p, self._first[p]) for p in self._end}
         self._broken = [*beyond_the_log(ledger.state.frontier, self._end), *ledger.broken]
-        self._lost = _lost(client, contract, ledger)
+        committed = _committed(client, ledger)
+        self._lost = _lost(self._all, committed)
+        self._beginnings = beginnings(self._all, committed)
 
     def plan(self, blank: list[HourPlan]) -> list[HourPlan]:
         """Give each hour its segments or its verdict."""
@@ -96,10 +102,9 @@ class StreamPlanner:
         return decided(plan, UNPROVABLE, gone) if gone else plan
 
     def _why_unprovable(self, plan: HourPlan, needed: list[OffsetRange]) -> str:
-        reasons = []
+        reasons = self._never_read(plan.hour)
         for lost, committed in self._lost:
-            latest = committed + timedelta(milliseconds=self._ahead_ms(), seconds=self._contract.skew_seconds)
-            if plan.hour <= latest:
+            if plan.hour <= committed + self._ahead():
                 reasons.append(
                     f"partition {lost.partition}: offsets {lost.start} to {lost.end} had expired before they were read"
                 )
@@ -163,8 +168,21 @@ class StreamPlanner:
         names = {name for v in versions for name in added(self._contract, self._kept.of(v))}
         return tuple(sorted(names))
 
-    def _ahead_ms(self) -> int:
-        return int(self._contract.topic.config.get("message.timestamp.after.max.ms", APPEND_AHEAD_MS))
+    def _never_read(self, hour: datetime) -> list[str]:
+        """Return where records of an hour may lie below the stream's beginning."""
+        if not self._beginnings:
+            return []
+        since = self._kafka.at_time((epoch(hour) - self._contract.skew_seconds) * 1000)
+        return [
+            begin.text()
+            for begin in self._beginnings
+            if begin.may_have_missed(hour, since.get(begin.partition), self._ahead())
+        ]
+
+    def _ahead(self) -> timedelta:
+        """Return how far an event time may lie beyond the moment of its commit."""
+        after = int(self._contract.topic.config.get("message.timestamp.after.max.ms", APPEND_AHEAD_MS))
+        return timedelta(milliseconds=after, seconds=self._contract.skew_seconds)
 
     def _inside(self, item: OffsetRange) -> list[LedgerRow]:
         return [
@@ -174,15 +192,23 @@ class StreamPlanner:
         ]
 
 
-def _lost(client: Client, contract: Contract, ledger: ChainedLedger) -> list[tuple[OffsetRange, datetime]]:
+def _lost(rows: Iterable[LedgerRow], committed: Committed) -> list[tuple[OffsetRange, datetime]]:
     """Return the ranges that had expired before they were read, and when their batch was committed."""
-    if all(row.lost_to <= row.start_offset for row in ledger.state.rows):
-        return []
-    written = client.execute(read_sql("reconcile/lost_until.sql"), {"stream": contract.stream})
-    committed = {(batch, partition): as_utc(moment) for batch, partition, _, _, moment in written}
-    committed |= {(r.row.batch, r.row.partition): r.committed_at for r in ledger.repairs}
     return [
         (OffsetRange(row.partition, row.start_offset, row.lost_to), committed[row.batch, row.partition])
-        for row in ledger.state.rows
+        for row in rows
         if row.lost_to > row.start_offset
     ]
+
+
+def _committed(client: Client, ledger: ChainedLedger) -> Committed:
+    """Return when those rows were committed that tell of offsets which nobody has read."""
+    rows = ledger.state.rows
+    telling = {row.batch for row in rows if row.lost_to > row.start_offset}
+    telling |= {row.batch for row in first_rows(rows)}
+    if not telling:
+        return {}
+    values = {"stream": ledger.state.stream, "batches": tuple(sorted(telling))}
+    written = client.execute(read_sql("reconcile/committed_at.sql"), values)
+    committed = {(batch, partition): as_utc(moment) for batch, partition, moment in written}
+    return committed | {(r.row.batch, r.row.partition): r.committed_at for r in ledger.repairs}

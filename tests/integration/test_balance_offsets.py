@@ -38,7 +38,7 @@ from include.streaming.ledger import (
 )
 from include.streaming.partials import OUTPUT_DDL, collect
 from include.streaming.source import batch_ends, source_options
-from include.topics.offsets import Offsets
+from include.topics.offsets import EARLIEST, Offsets
 from tests.conftest import create_topic
 from tests.helpers import encoded, eventually
 from tests.leftovers import fresh_suffix
@@ -108,10 +108,10 @@ class Stream:
     def state(self) -> CommitState:
         return read_commit_state(self.client, "ad_events")
 
-    def fold(self) -> list[LedgerRow]:
-        """Fold what Kafka holds beyond the ledger as the job does; return the new ledger rows."""
+    def fold(self, start: str = EARLIEST) -> list[LedgerRow]:
+        """Fold what Kafka holds beyond the ledger, or from a start, as the job does; return the new ledger rows."""
         checkpoint = self.scratch / uuid.uuid4().hex
-        frontier = {**Offsets(self.settings, self.topic).starts(), **self.state().frontier}
+        frontier = {**Offsets(self.settings, self.topic).begin_at(start), **self.state().frontier}
         starts = Offsets(self.settings, self.topic).starts()
         begin = {p: max(offset, starts[p]) for p, offset in frontier.items()}
         written: list[LedgerRow] = []
@@ -315,6 +315,30 @@ def test_records_deleted_after_the_fold_and_before_the_proof_are_unprovable(stre
     assert "raw records from offset 0 are gone, the log starts at 4" in line.reason
     assert stream.certified() == []
     assert stream.reconcile(LATER).verdict == "PROVED", "an hour whose records are all there is not concerned"
+
+
+def test_an_hour_whose_first_records_expired_before_the_stream_began_is_never_green(stream: Stream) -> None:
+    stream.send(10)
+    stream.send(10, hour=LATER)
+    stream.delete_before(0, 6)
+    stream.fold()
+    line = stream.reconcile()
+    assert line.verdict == "UNPROVABLE"
+    assert "partition 0: offsets 0 to 6 were never read, since the stream began there" in line.reason
+    assert stream.certified() == []
+    assert stream.reconcile(LATER).verdict == "PROVED", "nothing of an hour that came later was left out"
+
+
+def test_hours_that_a_start_by_timestamp_left_out_are_never_green(stream: Stream) -> None:
+    stream.send(10)
+    stream.send(10, hour=LATER)
+    stream.fold(start=(HOUR + timedelta(seconds=5)).isoformat())
+    for hour in (HOUR - timedelta(hours=1), HOUR):
+        line = stream.reconcile(hour)
+        assert line.verdict == "UNPROVABLE", hour
+        assert "partition 0: offsets 0 to 5 were never read, since the stream began there" in line.reason
+        assert stream.certified(hour) == []
+    assert stream.reconcile(LATER).verdict == "PROVED", "nothing of an hour that came later was left out"
 
 
 def test_the_balance_fails_when_the_ledger_miscounts(stream: Stream) -> None:
