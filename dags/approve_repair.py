@@ -22,11 +22,9 @@ Running it twice: the second finds nothing that waits and fails in `ask`.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Asset, Param, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from include.alerts.notifier import IncidentNotifier
 from include.contracts import stream_names
@@ -40,14 +38,6 @@ RUN = {
     "title": "Run",
     "description": "Of reconcile_hour, as its task plan shows.",
 }
-
-
-@task(outlets=PROVED)
-def publish(hours: dict[str, list[str]], outlet_events: Any) -> None:
-    if not hours:
-        raise AirflowSkipException("no hour was repaired")
-    for asset in PROVED:
-        outlet_events[asset].add_partitions(hours.get(asset.name.removeprefix("proved_"), []))
 
 
 @dag(
@@ -70,8 +60,9 @@ def approve_repair() -> None:
         response_timeout=timedelta(hours=24),
     )
     settled = task(steps.settle)()  # type: ignore[call-arg]
-    task(steps.ask)() >> approve >> settled  # type: ignore[call-arg]
-    publish(settled)
+    published = task(steps.publish, outlets=PROVED)()  # type: ignore[call-arg]
+    task(steps.ask)() >> approve >> settled >> published  # type: ignore[call-arg]
+    task(steps.remember_published)("{{ params.run }}", published)
 
 
 approve_repair()

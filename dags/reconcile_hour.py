@@ -24,11 +24,8 @@ hour that is DRIFTED, UNPROVABLE or still OPEN 2 hours after it could close; a r
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Asset, Param, dag, task
-from airflow.sdk.exceptions import AirflowSkipException
 
 from include.alerts.notifier import IncidentNotifier
 from include.contracts import stream_names
@@ -38,15 +35,6 @@ from include.spark.recount import RecountOperator
 
 PROVED = [Asset(f"proved_{stream}") for stream in stream_names()]
 PLANNED = "ti.xcom_pull(task_ids='plan')"
-
-
-@task(outlets=PROVED)
-def publish(run: str, outlet_events: Any) -> None:
-    hours = steps.verified_hours(run)
-    if not hours:
-        raise AirflowSkipException("no hour was verified")
-    for asset in PROVED:
-        outlet_events[asset].add_partitions(hours.get(asset.name.removeprefix("proved_"), []))
 
 
 @dag(
@@ -66,7 +54,10 @@ def reconcile_hour() -> None:
     judged = task(steps.judge, trigger_rule="none_failed")(run)
     sealed = task(steps.seal)(run)
     proved = task(steps.require_proof, trigger_rule="none_failed")(run)
-    to_recount >> recount >> judged >> sealed >> publish(run) >> proved  # type: ignore[call-arg]
+    to_recount >> recount >> judged >> sealed >> proved
+    published = task(steps.publish, outlets=PROVED, trigger_rule="all_done")()  # type: ignore[call-arg]
+    sealed >> published
+    task(steps.remember_published)(run, published)
     waits = task.short_circuit(steps.waits_for_approval)(run)
     once = {"trigger_run_id": f"approve_{{{{ {PLANNED}['run'] }}}}", "skip_when_already_exists": True}
     ask = TriggerDagRunOperator(task_id="ask", trigger_dag_id="approve_repair", conf={"run": run}, **once)

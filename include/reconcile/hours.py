@@ -65,11 +65,12 @@ def first_part(start: datetime, end: datetime) -> tuple[datetime, datetime | Non
     return last, last + HOUR if last < end else None
 
 
-def needs_judgement(hour: datetime, history: StreamHistory, now: datetime) -> bool:
+def needs_judgement(hour: datetime, history: StreamHistory, now: datetime, asked: bool = False) -> bool:
     """Whether an hour is not certified, or has changed since it was, or its sealed rows have.
 
-    Not while its repair waits for a person. An UNPROVABLE one is looked at again for further late events only, and
-    late events alone make an hour of more than a day wait until its newest certificate is a day old.
+    Not while its repair waits for a person. An UNPROVABLE one is looked at again for further late events and for
+    sealed rows that changed. Late events alone make an hour of more than a day wait until its newest certificate is
+    a day old, unless it was asked for.
     """
     certificate = history.certificates.get(hour)
     unprovable = history.last_verdicts.get(hour) == UNPROVABLE
@@ -77,13 +78,18 @@ def needs_judgement(hour: datetime, history: StreamHistory, now: datetime) -> bo
         return False
     if certificate is None:
         return not unprovable
+    if _is_altered(hour, history, certificate):
+        return True
     if not unprovable and (history.mended.get(hour, 0) > certificate.seal or hour in history.unfilled):
         return True
     if history.later.get(hour, 0) > max(certificate.frontier, history.unproved.get(hour, 0)):
-        return not _is_resting(hour, history, now)
-    if unprovable or hour < history.digests_from:
-        return False
-    return history.digests.get((hour, certificate.frontier, certificate.seal), "") != certificate.digest
+        return asked or not _is_resting(hour, history, now)
+    return False
+
+
+def _is_altered(hour: datetime, history: StreamHistory, certificate: Certificate) -> bool:
+    found = history.digests.get((hour, certificate.frontier, certificate.seal), "")
+    return hour >= history.digests_from and found != certificate.digest
 
 
 def _is_resting(hour: datetime, history: StreamHistory, now: datetime) -> bool:

@@ -20,6 +20,8 @@ from include.reconcile.types import (
     PartitionBalance,
 )
 
+ALTERED = "the sealed rows are not those that were certified"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -68,7 +70,7 @@ def judge(measured: Measured) -> Judgement:
         )
     reasons += [f"{kind}: {sentence}" for kind, sentence in measured.batches]
     if measured.base_digest is not None and measured.base_digest[0] != measured.base_digest[1]:
-        reasons.append("the sealed rows are not those that were certified")
+        reasons.append(ALTERED)
     filled = [f"filled by the recount, since not all was folded: {', '.join(measured.filled)}"]
     filled = filled if measured.filled else []
     if not reasons:

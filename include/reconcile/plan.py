@@ -160,7 +160,7 @@ def _hours(
         )
         history = replace(history, waiting=history.waiting | left)
         return due_hours(history, now, contract.lateness_seconds)
-    changed = [hour for hour in asked if needs_judgement(hour, history, now)]
+    changed = [hour for hour in asked if needs_judgement(hour, history, now, asked=True)]
     log.info("%s: %s of %s hours need a judgement", contract.stream, len(changed), len(asked))
     return changed
 

@@ -16,7 +16,7 @@ from include.contracts import Contract, load_contract
 from include.reconcile import compare, store
 from include.reconcile.amend import amendments, record, unproved
 from include.reconcile.approval import answered, needs_answer
-from include.reconcile.certificate import REPAIRED_BY, certificate_document, export_certificates
+from include.reconcile.certificate import REPAIRED_BY, certificate_document
 from include.reconcile.judging import certificate_in_force, require_same_base
 from include.reconcile.rejected import served_now
 from include.reconcile.report import HourLine
@@ -64,7 +64,6 @@ def seal_run(
             time.sleep(settings.grace_seconds)
         done = {tuple(row) for row in client.execute(read_verdicts(), {"run": run})}
         lines = []
-        certified: list[tuple[str, datetime]] = []
         overtaken: list[CertificateChangedError] = []
         for key, plan in _keyed(plans):
             judgement, recounted = judgements[key], recounts.get(key)
@@ -76,8 +75,6 @@ def seal_run(
             except CertificateChangedError as error:
                 overtaken.append(error)
                 continue
-            if judgement.verdict in CERTIFYING:
-                certified.append(key)
             if judgement.verdict == UNPROVABLE:
                 judgement = _with_late_events(client, load(plan.stream), plan, judgement)
             if (plan.stream, plan.seal, judgement.verdict, judgement.reason) not in done:
@@ -86,7 +83,6 @@ def seal_run(
             if waits:
                 store.write_asked(client, plan, served_now(client, load(plan.stream), plan))
             lines.append(HourLine.of(plan, recounted, judgement, waits))
-        export_certificates(settings, client, certified)
     finally:
         client.disconnect()
     if overtaken:

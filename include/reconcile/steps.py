@@ -47,13 +47,39 @@ def seal(run: str) -> None:
     log_table(seal_run(settings, run), run, settings.artifacts_dir / FOLDER)
 
 
-def verified_hours(run: str) -> dict[str, list[str]]:
-    """Return the partition keys of the verified hours of each stream; streams without any are absent."""
-    from include.reconcile.report import verified
-    from include.reconcile.seal import run_lines
+def publish(outlet_events: Any) -> list[list[Any]]:
+    """Make each certificate in force that was not published yet a partition of its stream's asset.
+
+    Returns:
+        Stream, partition key, frontier and seal of each.
+
+    Raises:
+        AirflowSkipException: there is none.
+    """
+    from airflow.sdk import Asset
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from include.contracts import stream_names
+    from include.reconcile.publication import unpublished
     from include.settings import get_settings
 
-    return verified(run_lines(get_settings(), run))
+    found = unpublished(get_settings())
+    if not found:
+        raise AirflowSkipException("every verified hour is published")
+    for stream in stream_names():
+        keys = [key for name, key, *_ in found if name == stream]
+        outlet_events[Asset(f"proved_{stream}")].add_partitions(keys)
+    return [list(item) for item in found]
+
+
+def remember_published(run: str, published: list[list[Any]]) -> None:
+    """Note what was published, so that no later run does it again."""
+    from include.reconcile.publication import remember
+    from include.settings import get_settings
+
+    remember(
+        get_settings(), run, [(stream, key, frontier, seal) for stream, key, frontier, seal in published]
+    )
 
 
 def rest_of_range(planned: dict[str, Any]) -> bool:
@@ -77,8 +103,8 @@ def ask(params: dict[str, Any]) -> dict[str, str]:
     return request(get_settings(), params["run"])
 
 
-def settle(params: dict[str, Any], ti: Any) -> dict[str, list[str]]:
-    """Do what a person answered; return the partition keys of the hours that are certified by it, by stream.
+def settle(params: dict[str, Any], ti: Any) -> None:
+    """Do what a person answered.
 
     Raises:
         CertificateChangedError: another run certified an hour meanwhile: the approval is void.
@@ -86,7 +112,7 @@ def settle(params: dict[str, Any], ti: Any) -> dict[str, list[str]]:
     """
     from include.reconcile.approval import answer_of, take_answer
     from include.reconcile.certificate import FOLDER
-    from include.reconcile.report import log_table, require_no_failure, verified
+    from include.reconcile.report import log_table, require_no_failure
     from include.reconcile.seal import seal_run
     from include.settings import get_settings
 
@@ -97,7 +123,6 @@ def settle(params: dict[str, Any], ti: Any) -> dict[str, list[str]]:
     _tell("approve_repair", ("ask", "settle"))
     if answer.approved:
         require_no_failure(lines)
-    return verified(lines)
 
 
 def _tell(dag: str, tasks: tuple[str, ...]) -> None:

@@ -31,6 +31,7 @@ from include.warehouse.sql import read_sql
 
 PLAN, RECOUNT, VERDICT = "plan", "recount", "verdict"
 ASKED, ANSWER = "asked", "answer"
+PUBLISHED = "published"
 SERVED = "served"  # of the document that notes a question
 FIRST_HOUR, LAST_HOUR = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 

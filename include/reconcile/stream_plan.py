@@ -11,6 +11,8 @@ from clickhouse_driver import Client
 from include.contracts import Contract
 from include.reconcile import ranges, store
 from include.reconcile.closing import PartitionPosition, beyond_the_log, why_open
+from include.reconcile.compare import digest_of
+from include.reconcile.judge import ALTERED
 from include.reconcile.mend import ChainedLedger
 from include.reconcile.replays import inside, replays
 from include.reconcile.types import (
@@ -99,7 +101,17 @@ class StreamPlanner:
         if self._broken:
             return decided(plan, DRIFTED, "; ".join(self._broken[:5]))
         gone = self._why_unprovable(plan, needed)
+        if gone and self._is_altered(plan):
+            return decided(plan, DRIFTED, f"{ALTERED}, and cannot be counted again: {gone}")
         return decided(plan, UNPROVABLE, gone) if gone else plan
+
+    def _is_altered(self, plan: HourPlan) -> bool:
+        """Say whether the sealed rows of an hour are not those that were certified."""
+        base = plan.base
+        if base is None or self._unknown(plan.base_contract_version):
+            return False
+        certified = self._kept.of(plan.base_contract_version)
+        return base.digest != digest_of(self._client, certified, plan.hour, base.frontier, base.seal)
 
     def _why_unprovable(self, plan: HourPlan, needed: list[OffsetRange]) -> str:
         reasons = self._never_read(plan.hour)

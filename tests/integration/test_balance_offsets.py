@@ -151,6 +151,11 @@ class Stream:
         assert len(lines) == 1, lines
         return lines[0]
 
+    def is_due(self) -> bool:
+        """Say whether a run over the hour takes it up."""
+        asked = (self.settings, ["ad_events"], HOUR, HOUR, "auto", lambda _: self.contract)
+        return bool(make_plans(*asked, recount_anyway=False)[1])
+
     def balances(self, hour: datetime = HOUR) -> dict[int, tuple[int, ...]]:
         """Return the newest balance of an hour by partition: BALANCE's columns."""
         rows = self.client.execute(
@@ -315,6 +320,25 @@ def test_records_deleted_after_the_fold_and_before_the_proof_are_unprovable(stre
     assert "raw records from offset 0 are gone, the log starts at 4" in line.reason
     assert stream.certified() == []
     assert stream.reconcile(LATER).verdict == "PROVED", "an hour whose records are all there is not concerned"
+
+
+def test_an_altered_seal_whose_records_are_gone_is_drifted_and_looked_at_again(stream: Stream) -> None:
+    stream.send(10)
+    stream.fold()
+    assert stream.reconcile().verdict == "PROVED"
+    stream.delete_before(0, 4)
+    assert stream.reconcile().verdict == "UNPROVABLE"
+    assert not stream.is_due(), "its certificate stands, and nothing has changed"
+    frontier, seal = stream.client.execute("SELECT frontier, seal FROM certificates")[0]
+    altered = [(HOUR, "click", "US", "banner", frontier, seal, 1, 1, 1, 1)]
+    stream.client.execute("INSERT INTO ad_events_sealed VALUES", altered)
+    assert stream.is_due()
+    line = stream.reconcile()
+    assert line.verdict == "DRIFTED"
+    assert "the sealed rows are not those that were certified, and cannot be counted again: " in line.reason
+    assert "raw records from offset 0 are gone" in line.reason
+    assert stream.certified() == ["PROVED"]
+    assert stream.is_due(), "until the rows are those that were certified"
 
 
 def test_an_hour_whose_first_records_expired_before_the_stream_began_is_never_green(stream: Stream) -> None:

@@ -126,8 +126,9 @@ def test_late_events_seal_an_aged_hour_again_once_a_day(
 ) -> None:
     now = HOUR + ONE + timedelta(hours=age_hours)
     sealed = {HOUR: now - timedelta(hours=sealed_hours_ago)}
-    found = needs_judgement(HOUR, history(later={HOUR: 101}, certified_at=sealed), now)
-    assert found == due
+    found = history(later={HOUR: 101}, certified_at=sealed)
+    assert needs_judgement(HOUR, found, now) == due
+    assert needs_judgement(HOUR, found, now, asked=True), "who asks for an hour does not wait a day"
 
 
 def test_an_altered_seal_of_an_aged_hour_is_not_left_for_a_day() -> None:
@@ -143,6 +144,14 @@ def test_late_events_that_cannot_be_proved_are_looked_at_once() -> None:
     assert not needs_judgement(HOUR, replace(unprovable, unproved={HOUR: 101}), NOW)
     assert needs_judgement(HOUR, replace(unprovable, unproved={HOUR: 101}, later={HOUR: 102}), NOW)
     assert not needs_judgement(HOUR, replace(unprovable, later={}, mended={HOUR: 2}), NOW)
+
+
+def test_an_altered_seal_is_due_though_the_hour_cannot_be_proved_again() -> None:
+    unprovable = history(last_verdicts={HOUR: "UNPROVABLE"})
+    assert not needs_judgement(HOUR, unprovable, NOW)
+    assert needs_judgement(HOUR, replace(unprovable, digests={(HOUR, 100, 1): "x"}), NOW)
+    older = replace(unprovable, digests={(HOUR, 100, 1): "x"}, digests_from=HOUR + ONE)
+    assert not needs_judgement(HOUR, older, NOW), "seals of older hours are not looked at each hour"
 
 
 def test_a_long_range_is_taken_in_parts_that_end() -> None:
