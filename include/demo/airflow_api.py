@@ -76,6 +76,12 @@ class AirflowApi:
         found = self._get(f"/dags/{dag}/dagRuns", run_after_gte=since, order_by="run_after", limit=100)
         return [run["dag_run_id"] for run in found["dag_runs"]]
 
+    def partitions(self, asset: str) -> set[str]:
+        """Return the partition keys of the newest events of an asset, at most 100 of them."""
+        (found,) = self._get("/assets", name_pattern=asset)["assets"]
+        events = self._get("/assets/events", asset_id=found["id"], order_by="-timestamp", limit=100)
+        return {event["partition_key"] for event in events["asset_events"] if event["partition_key"]}
+
     def wait(
         self, dag: str, run_id: str, limit_seconds: float, progress: Callable[[], None] | None = None
     ) -> DagRun:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -25,6 +26,7 @@ from include.reconcile.certificate import (
     read_certificate,
 )
 from include.reconcile.document import SCHEMA_FILE, CertificateDocument
+from include.reconcile.publication import remember, unpublished
 from include.settings import Settings
 from include.warehouse.client import connect
 from include.warehouse.migrate import prepare_warehouse
@@ -165,6 +167,23 @@ def test_a_certificate_keeps_its_schema_as_row_and_as_file(proved: Proved, tmp_p
         condition = evidence["where"]
         found = proved.client.execute(f"SELECT count() FROM {evidence['table']} WHERE {condition}")[0][0]
         assert found or evidence["table"] in ("differences", "amendments"), evidence
+
+
+def test_a_certificate_waits_for_its_publication_until_one_is_noted(proved: Proved, tmp_path: Path) -> None:
+    settings = proved.stream.settings.model_copy(update={"artifacts_dir": tmp_path})
+    (waiting,) = unpublished(settings)
+    assert waiting[:2] == ("ad_events", f"{HOUR:%Y-%m-%dT%H}")
+    assert certificate_path(settings, "ad_events", HOUR).is_file(), (
+        "its document is written before it is published"
+    )
+    assert unpublished(settings) == [waiting], (
+        "a run that ended before it noted anything leaves it to the next"
+    )
+    stream, key, frontier, seal = waiting
+    remember(settings, "older", [(stream, key, frontier, seal - 1)])
+    assert unpublished(settings) == [waiting], "what was noted of an earlier certificate says nothing of it"
+    remember(settings, "run", [waiting])
+    assert unpublished(settings) == []
 
 
 def test_the_command_line_reports_and_exits_with_what_it_found(

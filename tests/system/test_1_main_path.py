@@ -8,6 +8,7 @@ import pytest
 
 from include.demo.steps import DemoSize
 from include.demo.streams import VERIFIED, hour_lines
+from include.reconcile.publication import unpublished
 from tests.system.conftest import STREAM, Platform, data_docs
 
 SIZE = DemoSize(hours=1, live_seconds=15)
@@ -70,3 +71,13 @@ class TestMainPath:
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
         runs = platform.api.runs("check_quality", today)
         assert any(run.startswith("asset_triggered") for run in runs), runs
+
+    def test_each_verified_hour_is_a_partition_of_its_streams_asset(self, platform: Platform) -> None:
+        client = platform.client()
+        hours = client.execute(
+            "SELECT DISTINCT hour FROM certificates WHERE stream = %(stream)s ORDER BY hour DESC LIMIT 20",
+            {"stream": STREAM},
+        )
+        client.disconnect()
+        assert {f"{hour:%Y-%m-%dT%H}" for (hour,) in hours} <= platform.api.partitions(f"proved_{STREAM}")
+        assert unpublished(platform.settings) == []
