@@ -185,11 +185,12 @@ class StreamPlanner:
         if not self._beginnings:
             return []
         since = self._kafka.at_time((epoch(hour) - self._contract.skew_seconds) * 1000)
-        return [
-            begin.text()
-            for begin in self._beginnings
-            if begin.may_have_missed(hour, since.get(begin.partition), self._ahead())
-        ]
+        missed = []
+        for begin in self._beginnings:
+            log = self._first.get(begin.partition, 0), self._end.get(begin.partition, 0)
+            if begin.may_have_missed(hour, since.get(begin.partition), log, self._ahead()):
+                missed.append(begin.text())
+        return missed
 
     def _ahead(self) -> timedelta:
         """Return how far an event time may lie beyond the moment of its commit."""

@@ -21,13 +21,19 @@ class Beginning:
     offset: int
     committed_at: datetime
 
-    def may_have_missed(self, hour: datetime, first: int | None, ahead: timedelta) -> bool:
+    def may_have_missed(
+        self, hour: datetime, first: int | None, log: tuple[int, int], ahead: timedelta
+    ) -> bool:
         """Say whether records of an hour may lie below.
 
         first: the partition's first offset whose Kafka time is at or past the hour's start less the stream's skew, None
-        where there is none. ahead: how far an event time may lie beyond the moment of its commit.
+        where there is none. log: the partition's offsets [start, end); an empty one tells nothing of what was in it.
+        ahead: how far an event time may lie beyond the moment of its commit.
         """
-        return hour <= self.committed_at + ahead and (first is None or first <= self.offset)
+        if hour > self.committed_at + ahead:
+            return False
+        start, end = log
+        return first <= self.offset if first is not None else start >= end
 
     def text(self) -> str:
         """Return why an hour that may lie below is not proved."""

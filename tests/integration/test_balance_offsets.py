@@ -351,6 +351,10 @@ def test_an_hour_whose_first_records_expired_before_the_stream_began_is_never_gr
     assert "partition 0: offsets 0 to 6 were never read, since the stream began there" in line.reason
     assert stream.certified() == []
     assert stream.reconcile(LATER).verdict == "PROVED", "nothing of an hour that came later was left out"
+    empty = LATER + timedelta(hours=1)
+    line = stream.reconcile(empty)
+    assert (line.verdict, line.windows, line.offsets) == ("PROVED", 0, 0), "an hour without an event"
+    assert stream.certified(empty) == ["PROVED"]
 
 
 def test_hours_that_a_start_by_timestamp_left_out_are_never_green(stream: Stream) -> None:

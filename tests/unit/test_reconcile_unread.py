@@ -21,20 +21,27 @@ def row(partition: int, start: int, end: int, number: int = 0) -> LedgerRow:
     )
 
 
+LATEST = BEGAN.committed_at.replace(minute=0) + timedelta(hours=1)  # that a clock may be ahead to
+
+
 @pytest.mark.parametrize(
-    ("hour", "first", "missed"),
+    ("hour", "first", "log", "missed"),
     [
-        (HOUR, 4000, True),  # the log still holds records of the hour below
-        (HOUR, 5000, True),  # the first that was read is of the hour already
-        (HOUR, 5001, False),  # an earlier one was read
-        (HOUR, None, True),  # nothing in the log tells what was below
-        (BEGAN.committed_at.replace(minute=0) + timedelta(hours=1), None, True),  # a clock that is ahead
-        (BEGAN.committed_at.replace(minute=0) + timedelta(hours=2), None, False),  # nobody's clock is
-        (BEGAN.committed_at.replace(minute=0) + timedelta(hours=2), 5000, False),
+        (HOUR, 4000, (4000, 9000), True),  # the log still holds records of the hour below
+        (HOUR, 5000, (5000, 9000), True),  # the first that was read is of the hour already
+        (HOUR, 5001, (5000, 9000), False),  # an earlier one was read
+        (HOUR, None, (5000, 9000), False),  # all that is there is earlier, so what was below is too
+        (HOUR, None, (4000, 5000), False),
+        (HOUR, None, (5000, 5000), True),  # nothing tells what was below
+        (LATEST, None, (5000, 5000), True),
+        (LATEST + timedelta(hours=1), None, (5000, 5000), False),
+        (LATEST + timedelta(hours=1), 5000, (5000, 9000), False),
     ],
 )
-def test_an_hour_may_have_missed_what_lies_below(hour: datetime, first: int | None, missed: bool) -> None:
-    assert BEGAN.may_have_missed(hour, first, AHEAD) == missed
+def test_an_hour_may_have_missed_what_lies_below(
+    hour: datetime, first: int | None, log: tuple[int, int], missed: bool
+) -> None:
+    assert BEGAN.may_have_missed(hour, first, log, AHEAD) == missed
 
 
 def test_a_partition_begins_at_its_lowest_row_even_if_that_read_nothing() -> None:
