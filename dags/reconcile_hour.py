@@ -17,7 +17,8 @@ hour that is DRIFTED, UNPROVABLE or still OPEN 2 hours after it could close; a r
 - *DRIFTED*: served figures differ, or the ledger has a gap or an overlap, and repair was `never`: trigger again with
   repair `auto`. The table `differences` names each window, `ledger_repairs` what was mended in the ledger.
 - *changed before / right after it was certified*: somebody writes to sealed rows; find out who, then trigger again.
-- *UNPROVABLE*: raw records expired before they were read or proved. A certificate that exists stays in force.
+- *UNPROVABLE*: raw records expired, or the stream's start left them out, before they were read or proved. A certificate
+  that exists stays in force.
 - *OPEN* is no failure: records of the hour are still being folded, or a driver is taking over; the next run takes it.
 - *was replaced … while run*: two runs judged one hour; trigger again.
 """
