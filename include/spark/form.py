@@ -43,8 +43,9 @@ START: Field = {
     "title": "Start",
     "description": (
         "Leave empty: a stream goes on where its ledger ends, and a new one begins at the earliest record. For a new "
-        "stream also earliest or a Kafka time such as 2026-01-01T00:00:00Z, whose hour and those before it are then never "
-        "proved. For a known one a time past its ledger leaves records out for ever and waits for an approval; an earlier one is refused."
+        "stream also earliest or a Kafka time such as 2026-01-01T00:00:00Z; the hour of that time and those before it "
+        "are then never proved. For a known one a time past its ledger leaves records out for ever and waits for an "
+        "approval; an earlier one is refused."
     ),
 }
 CONFIRM_REBUILD: Field = {
