@@ -176,13 +176,14 @@ class StreamPlanner:
 
 def _lost(client: Client, contract: Contract, ledger: ChainedLedger) -> list[tuple[OffsetRange, datetime]]:
     """Return the ranges that had expired before they were read, and when their batch was committed."""
-    if all(row.lost_to <= row.start_offset for row in ledger.state.rows):
+    losing = [row for row in ledger.state.rows if row.lost_to > row.start_offset]
+    if not losing:
         return []
-    written = client.execute(read_sql("reconcile/lost_until.sql"), {"stream": contract.stream})
+    values = {"stream": contract.stream, "batches": tuple(sorted({row.batch for row in losing}))}
+    written = client.execute(read_sql("reconcile/lost_until.sql"), values)
     committed = {(batch, partition): as_utc(moment) for batch, partition, _, _, moment in written}
     committed |= {(r.row.batch, r.row.partition): r.committed_at for r in ledger.repairs}
     return [
         (OffsetRange(row.partition, row.start_offset, row.lost_to), committed[row.batch, row.partition])
-        for row in ledger.state.rows
-        if row.lost_to > row.start_offset
+        for row in losing
     ]
