@@ -25,14 +25,15 @@ from include.warehouse.sql import read_sql
 
 SETTLED = timedelta(days=2)  # the hourly plan reads every row for so long
 SLICE = 1 << 20  # batches of one query
+FRESH_SECONDS = 12 * 3600  # a stretch that was checked so lately is not stored again only to say so
 
 Piece = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Folding:
-    """What was folded of one stream. pieces: rows that were stored, 0 where nothing changed; altered: a sentence if
-    pieces no longer equal their rows."""
+    """What was folded of one stream. pieces: rows that were stored, 0 where nothing changed since they last were;
+    altered: a sentence if pieces no longer equal their rows."""
 
     pieces: int = 0
     altered: str = ""
@@ -69,9 +70,11 @@ def fold_ledger(
     )
     after = _stretch(bits, low, high, pieces, hours)
     same = pieces == old and (before.low, before.high, before.hours) == (low, high, hours)
-    if not same and not dry_run:
+    if same and before.age < FRESH_SECONDS:
+        return Folding()
+    if not dry_run:
         _write(client, stream, after, pieces)
-    return Folding(0 if same else len(pieces), altered)
+    return Folding(len(pieces), altered)
 
 
 def _settled_end(client: Client, stream: str, before: Stretch, now: datetime, newest: int) -> int:

@@ -7,7 +7,8 @@ covers its offsets and carries their sums, and its batch is the highest of the p
 first and the last piece, around every fault, and wherever an hour of interest may have records.
 
 Old pieces are not read at all but taken from the folded stretch (include/streaming/stretch.py). Damage to their rows
-shows when compact_warehouse has next held the stretch against them, and at once where they are read row by row.
+shows when compact_warehouse has next held the stretch against them, and at once where they are read row by row. A stretch
+that nobody has held against its rows for CHECKED_SECONDS does not count.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from include.streaming.stretch import NOTHING, Stretch, read_stretch
 from include.warehouse.sql import read_sql
 
 PIECE_BITS = 10
+CHECKED_SECONDS = 3 * 86_400
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def read_pieces(client: Client, stream: str, stretch: Stretch) -> list[tuple[Any
 def _folded(client: Client, stream: str, keep: dict[int, int], bits: int) -> list[tuple[Any, ...]]:
     """Return all pieces in order: those of the stretch as they are stored, the others from their rows."""
     stretch = read_stretch(client, stream, keep)
-    stored = read_pieces(client, stream, stretch) if stretch.bits == bits else None
+    counts = stretch.bits == bits and stretch.age <= CHECKED_SECONDS
+    stored = read_pieces(client, stream, stretch) if counts else None
     bounds = (NOTHING if stored is None else stretch).bounds
     values = {"stream": stream, "bits": bits, **validity(keep), **bounds}
     fresh = client.execute(read_sql("reconcile/folded_ledger.sql.j2"), values)

@@ -24,7 +24,7 @@ class Stretch:
 
     keep: generation -> its highest valid batch in the stretch; frontier: Kafka partition -> highest end offset;
     hours: event hour -> highest valid batch that lists it, replayed dead letters included. pieces: rows of
-    folded_pieces that belong to it.
+    folded_pieces that belong to it. age: seconds since it was held against its rows.
     """
 
     version: int = 0
@@ -35,6 +35,7 @@ class Stretch:
     keep: Mapping[int, int] = field(default_factory=dict)
     frontier: Mapping[int, int] = field(default_factory=dict)
     hours: Mapping[datetime, int] = field(default_factory=dict)
+    age: int = field(default=0, compare=False)
 
     @property
     def bounds(self) -> dict[str, int]:
@@ -51,12 +52,15 @@ def read_stretch(client: Client, stream: str, keep: Mapping[int, int]) -> Stretc
     found = client.execute(read_sql("life_cycle/stretch.sql"), {"stream": stream})
     if not found:
         return NOTHING
-    version, bits, low, high, pieces, generations, batches, partitions, ends, hours, hour_batches = found[0]
+    version, bits, low, high, pieces, generations, batches, partitions, ends, hours, hour_batches, age = (
+        found[0]
+    )
     stretch = Stretch(
         *(version, bits, low, high, pieces),
         keep=dict(zip(generations, batches, strict=True)),
         frontier=dict(zip(partitions, ends, strict=True)),
         hours={h.replace(tzinfo=UTC): b for h, b in zip(hours, hour_batches, strict=True)},
+        age=age,
     )
     if any(batch > keep.get(generation, -1) for generation, batch in stretch.keep.items()):
         return NOTHING

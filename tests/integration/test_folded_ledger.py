@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from clickhouse_driver import Client
 
+from include.compact import folds
 from include.compact.folds import SETTLED, Folding, fold_ledger
 from include.contracts import load_contract
-from include.reconcile import mend
+from include.quality.data import read_frame
+from include.quality.raw_log import sample_ranges
+from include.reconcile import long_ledger, mend
 from include.reconcile.chain import chain_faults
 from include.reconcile.history import ledger_hours
 from include.reconcile.long_ledger import read_long_ledger
@@ -31,6 +34,7 @@ from include.streaming.ledger import (
     take_over,
 )
 from include.streaming.stretch import NOTHING, read_stretch
+from include.warehouse.sql import read_sql
 from tests.ledgers import (
     BEGIN,
     BITS,
@@ -93,8 +97,10 @@ def speaking(rows: list[LedgerRow]) -> list[LedgerRow]:
 
 def test_folds_say_what_the_rows_say(clickhouse: Client) -> None:
     committed(clickhouse, speaking(ledger()))
+    larger = read_long_ledger(clickhouse, STREAM)
     assert fold(clickhouse).pieces > 60
     require_same(clickhouse)
+    assert read_long_ledger(clickhouse, STREAM) == larger, "pieces of another size are made from the rows"
 
 
 def test_faults_that_were_there_before_are_found(clickhouse: Client) -> None:
@@ -133,15 +139,20 @@ def test_damage_to_folded_rows_is_found_at_once_where_its_hour_is_read(clickhous
 
 def test_a_repair_of_folded_rows_is_seen(clickhouse: Client, settings: Settings) -> None:
     rows = ledger()
-    committed(clickhouse, rows[:400] + rows[401:])
+    committed(clickhouse, rows[:200])
+    take_over(clickhouse, STREAM, 2)
+    later = [replace(row, batch=row.batch - batch_id(1, 0) + batch_id(2, 0)) for row in rows[200:]]
+    commit_on_time(clickhouse, later[:400] + later[401:])
     fold(clickhouse)
     state = read_long_ledger(clickhouse, STREAM, bits=BITS)
     (fault,) = chain_faults(by_partition(state.rows), state.keep)
-    mended = replace(rows[400], batch=batch_id(1, 0) - 1)  # number 0, in a piece that is folded and sound
+    mended = replace(
+        later[400], batch=batch_id(2, 0) - 1
+    )  # number 0: its piece has no fault, and is not read
     repair = Repair(fault, mended, LATER, tuple(mended.hours))
     mend._write(settings, clickhouse, load_contract(STREAM), [repair], number=1)
-    require_same(clickhouse)
     assert faults(read_long_ledger(clickhouse, STREAM, bits=BITS)) == []
+    require_same(clickhouse)
     assert fold(clickhouse, now=LATER + SETTLED + timedelta(hours=1)).pieces
     require_same(clickhouse)
 
@@ -243,7 +254,8 @@ def test_what_is_young_or_may_still_grow_is_read_from_its_rows(clickhouse: Clien
         settled = batch_id(1, hours * 60)
         assert settled - 2**BITS <= max(stretch_of(clickhouse).high, settled - 2**BITS) <= settled, hours
         require_same(clickhouse)
-    assert stretch_of(clickhouse).high <= rows[-1].batch, "the newest piece is never folded"
+    high = stretch_of(clickhouse).high
+    assert rows[-1].batch - 2**BITS < high <= rows[-1].batch, "the newest piece is never folded"
 
 
 def test_only_the_last_two_foldings_are_stored(clickhouse: Client) -> None:
@@ -252,6 +264,49 @@ def test_only_the_last_two_foldings_are_stored(clickhouse: Client) -> None:
         assert fold(clickhouse, now=BEGIN + SETTLED + timedelta(hours=hours)).pieces
     for table in ("folded_stretches", "folded_pieces"):
         assert clickhouse.execute(f"SELECT uniqExact(version) FROM {table}") == [(2,)], table
+
+
+def test_a_fold_that_nobody_checks_any_more_does_not_count(
+    clickhouse: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ledger()
+    committed(clickhouse, rows)
+    fold(clickhouse)
+    rewrite(clickhouse, rows[:400] + rows[401:])
+    assert faults(read_long_ledger(clickhouse, STREAM, bits=BITS)) == []
+    monkeypatch.setattr(long_ledger, "CHECKED_SECONDS", -1)
+    assert faults(read_long_ledger(clickhouse, STREAM, bits=BITS)) == faults(
+        read_commit_state(clickhouse, STREAM)
+    )
+
+
+def test_a_check_that_finds_all_equal_is_stored_when_the_last_one_is_old(
+    clickhouse: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed(clickhouse, ledger())
+    fold(clickhouse)
+    assert fold(clickhouse) == Folding()
+    monkeypatch.setattr(folds, "FRESH_SECONDS", 0)
+    checked = fold(clickhouse)
+    assert checked.pieces, "or an idle stream would be read whole after some days"
+    assert checked.altered == ""
+
+
+def test_quality_of_an_hour_reads_alike_with_folds(clickhouse: Client) -> None:
+    idle = [row for row in ledger() if row.partition == 0 or not 420 <= row.batch - batch_id(1, 0) < 545]
+    committed(clickhouse, idle)
+
+    def answers() -> list[object]:
+        found: list[object] = [sample_ranges(clickhouse, STREAM, hour) for hour in HOURS]
+        frames = [read_frame(clickhouse, "quality/ledger_balance.sql.j2", STREAM, hour) for hour in HOURS]
+        return found + [frame.sort_values(list(frame.columns)).to_dict("records") for frame in frames]
+
+    plain = answers()
+    assert any(row["offset_gap"] > 0 for row in plain[-1]), (
+        "the gap before the idle partition's row must show"
+    )
+    assert fold(clickhouse, now=BEGIN + SETTLED + timedelta(hours=8)).pieces
+    assert answers() == plain
 
 
 @contextmanager
@@ -279,8 +334,15 @@ FILL = (
 )
 
 
+OTHERS: dict[str, dict[str, object]] = {
+    "watch/recent_batches.sql": {"since": 1},
+    "detect/recent_hours.sql": {"seconds": 600},
+    "reconcile/lost_until.sql": {"batches": (batch_id(1, 5), batch_id(1, 500_000))},
+}
+
+
 def test_old_rows_are_not_read(clickhouse: Client) -> None:
-    days, rows = 10, 10 * 86_400
+    days, rows = 11, 11 * 86_400
     begin = datetime.now(UTC).replace(microsecond=0) - timedelta(days=days)
     take_over(clickhouse, STREAM, 1)
     values = {"stream": STREAM, "first": batch_id(1, 0), "from": int(begin.timestamp()), "rows": rows}
@@ -298,7 +360,13 @@ def test_old_rows_are_not_read(clickhouse: Client) -> None:
         position, state = read_position(clickhouse, STREAM), read_long_ledger(clickhouse, STREAM)
         read_long_ledger(clickhouse, STREAM, asked)
         hours = ledger_hours(clickhouse, state)
+        sample_ranges(clickhouse, STREAM, asked[0])
+        read_frame(clickhouse, "quality/ledger_balance.sql.j2", STREAM, asked[0])
         take_over(clickhouse, STREAM, 2)
+        for statement, values in OTHERS.items():
+            clickhouse.execute(read_sql(statement), {"stream": STREAM, **values})
     assert (position, state) == plain
     assert len(hours) > 24 * (days - 1)
-    assert 0 < max(read) <= young, f"of {rows} rows the statements read {read}"
+    twice = 2 * young  # some read the young rows twice
+    assert rows > 2 * twice
+    assert 0 < max(read) <= twice, f"of {rows} rows the statements read {read}"
