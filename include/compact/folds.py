@@ -7,7 +7,7 @@ what is stored is then made anew from the rows as they are, so that the next pla
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from time import time
@@ -57,14 +57,7 @@ def fold_ledger(
     high = _settled_end(client, stream, before, now, max(newest.values(), default=0)) >> bits << bits
     if high <= low:
         return Folding()
-    pieces: list[Piece] = []
-    hours: dict[datetime, int] = {}
-    for first, end in _slices(newest, low, high, bits):
-        values = {"stream": stream, "bits": bits, "low": first, "high": end, **validity(limits)}
-        found = client.execute(read_sql("reconcile/folded_ledger.sql.j2", slice=True), values)
-        pieces += (_plain(columns) for columns in found)
-        for hour, batch in client.execute(read_sql("reconcile/ledger_hours.sql.j2", slice=True), values):
-            hours[as_utc(hour)] = max(hours.get(as_utc(hour), 0), batch)
+    pieces, hours = _added_up(client, stream, limits, _slices(newest, low, high, bits), bits)
     altered = _altered(
         stream, [piece for piece in old if piece[0] >= low >> bits], pieces, before.high >> bits
     )
@@ -75,6 +68,21 @@ def fold_ledger(
     if not dry_run:
         _write(client, stream, after, pieces)
     return Folding(len(pieces), altered)
+
+
+def _added_up(
+    client: Client, stream: str, limits: Mapping[int, int], slices: Iterable[tuple[int, int]], bits: int
+) -> tuple[list[Piece], dict[datetime, int]]:
+    """Return the pieces of some slices, and the highest batch of each event hour that their rows list."""
+    pieces: list[Piece] = []
+    hours: dict[datetime, int] = {}
+    for first, end in slices:
+        values = {"stream": stream, "bits": bits, "low": first, "high": end, **validity(limits)}
+        found = client.execute(read_sql("reconcile/folded_ledger.sql.j2", slice=True), values)
+        pieces += (_plain(columns) for columns in found)
+        for hour, batch in client.execute(read_sql("reconcile/ledger_hours.sql.j2", slice=True), values):
+            hours[as_utc(hour)] = max(hours.get(as_utc(hour), 0), batch)
+    return pieces, hours
 
 
 def _settled_end(client: Client, stream: str, before: Stretch, now: datetime, newest: int) -> int:

@@ -62,7 +62,7 @@ def read_stretch(client: Client, stream: str, keep: Mapping[int, int]) -> Stretc
         hours={h.replace(tzinfo=UTC): b for h, b in zip(hours, hour_batches, strict=True)},
         age=age,
     )
-    if any(batch > keep.get(generation, -1) for generation, batch in stretch.keep.items()):
+    if not keep or any(batch > keep.get(generation, -1) for generation, batch in stretch.keep.items()):
         return NOTHING
     above = {"stream": stream, "high": high, "generations": list(keep), "limits": list(keep.values())}
     return stretch if client.execute(read_sql("life_cycle/any_from.sql.j2"), above)[0][0] else NOTHING
