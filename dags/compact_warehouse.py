@@ -8,6 +8,9 @@ Drops what a certificate makes needless, and what is old:
   certificates and their evidence after 400 days, oldest hour first; alerts, closed incidents, orders, requests to stop
   and approvals of dead letters after 400 days, unless they still say what ought to run or be folded.
 
+It also adds up the ledger's rows of more than two days ago, so that nobody reads them one by one each hour and minute, and
+holds what was added up before against the rows.
+
 Nothing goes that is not certified, whatever its age. Only rows are dropped, never a partition in which a late delta
 could land. It may run beside the stream, a reconciliation, or itself.
 
@@ -17,6 +20,8 @@ Running it twice: the second run finds nothing to do and says so.
 - *kept … not those that were certified*: somebody altered sealed rows of that hour. Trigger `reconcile_hour` for it.
 - *older hours stay, since … was never certified*: that hour blocks the retention of those after it; look it up in
   `verdicts`. It stays until it is certified.
+- *altered … ledger rows of n pieces were altered or lost*: somebody or something changed old rows of the ledger. The next
+  `reconcile_hour` finds the gap or overlap and mends it; trigger it with the hours of those batches to have them counted again.
 - *mutation … not done*: ClickHouse is busy; `system.mutations` tells why. The mutation goes on; trigger this again.
 """
 

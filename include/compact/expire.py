@@ -138,6 +138,16 @@ def _carried(
     return rows
 
 
+def highest_going(client: Client, expiry: Expiry) -> int:
+    """Return the highest batch of the ledger rows that expire, 0 when none does."""
+    going = [removal for removal in expiry.removals if removal.table == "ledger"]
+    statement = "compact/highest_batch.sql.j2"
+    return max(
+        (client.execute(read_sql(statement, condition=r.condition), r.parameters)[0][0] for r in going),
+        default=0,
+    )
+
+
 def expire(client: Client, expiry: Expiry, wait_for_readers: Callable[[], None]) -> None:
     """Remove what was planned; running it again removes what is left.
 

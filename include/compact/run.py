@@ -1,4 +1,4 @@
-"""One run of compact_warehouse: plan, wait for readers, drop, expire, report."""
+"""One run of compact_warehouse: plan, wait for readers, drop, fold the ledger and check it, expire, report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from clickhouse_driver import Client
 
 from include.compact.checks import expire_checks
-from include.compact.expire import expire, plan_expiry
+from include.compact.expire import expire, highest_going, plan_expiry
+from include.compact.folds import fold_ledger
 from include.compact.seals import compact, plan_compaction
 from include.contracts import Contract, load_contract
 from include.settings import Settings
@@ -23,11 +24,16 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Outcome:
-    """Rows dropped by table; of a dry run, those that would be. kept: sentences that say what stayed and why."""
+    """Rows dropped by table; of a dry run, those that would be. kept: sentences that say what stayed and why.
+
+    folded: pieces of the ledger that were folded, by stream; altered: sentences on those whose rows have changed since.
+    """
 
     compacted: dict[str, int] = field(default_factory=dict)
     expired: dict[str, int] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    folded: dict[str, int] = field(default_factory=dict)
+    altered: list[str] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -42,7 +48,7 @@ def compact_warehouse(
     now: datetime | None = None,
     load: Callable[[str], Contract] = load_contract,
 ) -> Outcome:
-    """Compact and expire; `now` is the moment that ages are counted from. Running it again drops nothing more.
+    """Compact, fold and expire; `now` is the moment that ages are counted from. Running it again changes nothing more.
 
     Raises:
         MutationError: ClickHouse did not finish in time; what was planned goes on there.
@@ -70,12 +76,16 @@ def _stream(
         wait_for_readers()
         compact(client, compaction)
     expiry = plan_expiry(client, contract, now, [item.hour for item in compaction.kept])
+    # Before rows go, so that no fold stands for one that is gone.
+    folding = fold_ledger(client, contract.stream, now, highest_going(client, expiry), dry_run)
     if not dry_run:
         expire(client, expiry, wait_for_readers)
     for drop in compaction.drops:
         _add(outcome.compacted, {drop.table: drop.rows})
     for removal in expiry.removals:
         _add(outcome.expired, {removal.table: removal.rows})
+    _add(outcome.folded, {contract.stream: folding.pieces})
+    outcome.altered += [folding.altered] if folding.altered else []
     outcome.kept += [f"{item.stream} {item.hour:%Y-%m-%dT%H}: {item.reason}" for item in compaction.kept]
     if expiry.kept:
         outcome.kept.append(f"{contract.stream}: older hours stay, since {expiry.kept}")
@@ -94,4 +104,9 @@ def log_outcome(outcome: Outcome, dry_run: bool) -> None:
         log.info("Nothing to do: no row is superseded, included in a seal, or old and certified.")
     figures: dict[str, object] = {f"{table}, included": f"{n:,}" for table, n in outcome.compacted.items()}
     figures |= {f"{table}, expired": f"{n:,}" for table, n in outcome.expired.items()}
-    log_summary(f"{outcome.rows:,} rows {verb}", {**figures, "kept": outcome.kept})
+    if not outcome.folded:
+        log.info("No ledger piece to fold: none has come of age, and those that are folded equal their rows.")
+    figures |= {f"{stream}, ledger pieces folded": f"{n:,}" for stream, n in outcome.folded.items()}
+    log_summary(
+        f"{outcome.rows:,} rows {verb}", {**figures, "altered": outcome.altered, "kept": outcome.kept}
+    )

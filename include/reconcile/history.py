@@ -15,6 +15,7 @@ from include.reconcile.hours import StreamHistory
 from include.reconcile.types import Certificate, as_utc
 from include.reconcile.versions import KeptContracts, added, unfillable
 from include.streaming.ledger import CommitState, validity
+from include.streaming.stretch import read_stretch
 from include.warehouse.contract_versions import UnknownContractVersionError
 from include.warehouse.sql import read_sql
 
@@ -31,9 +32,7 @@ def read_history(
     """
     stream = contract.stream
     certified = store.certificates(client, stream)
-    limits = {"stream": stream, **validity(state.keep)}
-    found = client.execute(read_sql("reconcile/ledger_hours.sql.j2"), limits)
-    later: dict[datetime, int] = {as_utc(hour): batch for hour, batch in found}
+    later = ledger_hours(client, state)
     listed = min([*later, *certified], default=None)
     for cube in contract.cubes:
         statement = read_sql("reconcile/later_deltas.sql.j2", cube=cube)
@@ -62,6 +61,16 @@ def read_history(
         waiting=store.waiting_hours(client, stream, now - WAITING),
         unfilled=_unfilled(client, contract, state, certified, versions, log_starts),
     )
+
+
+def ledger_hours(client: Client, state: CommitState) -> dict[datetime, int]:
+    """Return the highest valid batch of each event hour that the ledger lists."""
+    stretch = read_stretch(client, state.stream, state.keep)
+    found = dict(stretch.hours)
+    values = {"stream": state.stream, **validity(state.keep), **stretch.bounds}
+    for hour, batch in client.execute(read_sql("reconcile/ledger_hours.sql.j2"), values):
+        found[as_utc(hour)] = max(found.get(as_utc(hour), 0), batch)
+    return found
 
 
 def _by_hour(client: Client, statement: str, stream: str) -> dict[datetime, Any]:

@@ -5,6 +5,10 @@ ClickHouse adds up pieces of PIECE batches. A piece is folded when its rows make
 overlap, were folded under one contract version, and none of them lost, replayed or spanned nothing. A folded row
 covers its offsets and carries their sums, and its batch is the highest of the piece. Rows stay as they are in the
 first and the last piece, around every fault, and wherever an hour of interest may have records.
+
+Old pieces are not read at all but taken from the folded stretch (include/streaming/stretch.py). Damage to their rows
+shows when compact_warehouse has next held the stretch against them, and at once where they are read row by row. A stretch
+that nobody has held against its rows for CHECKED_SECONDS does not count.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from clickhouse_driver import Client
 
@@ -19,9 +24,11 @@ from include.reconcile.beginning import NUMBER
 from include.reconcile.ranges import by_partition, holds_hour
 from include.reconcile.types import as_utc
 from include.streaming.ledger import COLUMNS, CommitState, LedgerRow, is_valid, read_limits, validity
+from include.streaming.stretch import NOTHING, Stretch, read_stretch
 from include.warehouse.sql import read_sql
 
 PIECE_BITS = 10
+CHECKED_SECONDS = 3 * 86_400
 
 
 @dataclass(frozen=True)
@@ -44,9 +51,7 @@ def read_long_ledger(
     generation, keep = read_limits(client, stream)
     if not keep:
         return CommitState(stream, generation, keep, [])
-    values = {"stream": stream, "bits": bits, **validity(keep)}
-    found = client.execute(read_sql("reconcile/folded_ledger.sql.j2"), values)
-    folds = [_fold(stream, *columns) for columns in found]
+    folds = [_fold(stream, *columns) for columns in _folded(client, stream, keep, bits)]
     opened = needed_pieces(folds, hours)
     while True:
         rows = [fold.row for fold in folds if fold.piece not in opened]
@@ -55,6 +60,24 @@ def read_long_ledger(
         if not more:
             return CommitState(stream, generation, keep, sorted(rows, key=lambda r: (r.batch, r.partition)))
         opened |= more
+
+
+def read_pieces(client: Client, stream: str, stretch: Stretch) -> list[tuple[Any, ...]] | None:
+    """Return the stored pieces of a stretch, columns as in sql/reconcile/folded_ledger.sql.j2; None if one is missing."""
+    values = {"stream": stream, "version": stretch.version}
+    found = client.execute(read_sql("reconcile/stored_pieces.sql"), values) if stretch.pieces else []
+    return found if len(found) == stretch.pieces else None
+
+
+def _folded(client: Client, stream: str, keep: dict[int, int], bits: int) -> list[tuple[Any, ...]]:
+    """Return all pieces in order: those of the stretch as they are stored, the others from their rows."""
+    stretch = read_stretch(client, stream, keep)
+    counts = stretch.bits == bits and stretch.age <= CHECKED_SECONDS
+    stored = read_pieces(client, stream, stretch) if counts else None
+    bounds = (NOTHING if stored is None else stretch).bounds
+    values = {"stream": stream, "bits": bits, **validity(keep), **bounds}
+    fresh = client.execute(read_sql("reconcile/folded_ledger.sql.j2"), values)
+    return sorted([*(stored or []), *fresh], key=lambda columns: columns[:2])
 
 
 def needed_pieces(folds: Sequence[Fold], hours: Collection[datetime]) -> set[int]:

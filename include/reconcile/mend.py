@@ -24,6 +24,7 @@ from include.reconcile.types import OffsetRange, ReconcileError, as_utc
 from include.settings import Settings
 from include.streaming.control import draw_seal, newest_claim
 from include.streaming.ledger import COLUMNS, CommitState, LedgerRow
+from include.streaming.stretch import forget_stretch
 from include.topics.offsets import Offsets
 from include.warehouse.contract_versions import UnknownContractVersionError, read_version
 from include.warehouse.sql import read_sql
@@ -168,9 +169,13 @@ def _write(
             for repair in repairs
         ],
     )
+    batches = [repair.row.batch for repair in repairs]
+    forget_stretch(client, contract.stream, batches)
     client.execute(
         f"INSERT INTO ledger ({COLUMNS}, committed_at) VALUES",
         [(*astuple(repair.row), repair.committed_at) for repair in repairs],
     )
+    # And one that was folded meanwhile from the rows as they were.
+    forget_stretch(client, contract.stream, batches)
     for repair in repairs:
         log.warning("%s: mended: %s", contract.stream, repair.fault.finding)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
+from include.streaming.stretch import read_stretch
 from include.warehouse.sql import read_sql
 
 GENERATION_BITS = 40
@@ -113,15 +114,17 @@ def read_commit_state(client: Client, stream: str) -> CommitState:
 
 
 def read_position(client: Client, stream: str) -> Position:
-    """Read takeover rows, then what the valid ledger rows add up to: ClickHouse reads them, not this process."""
+    """Read takeover rows, then what the valid ledger rows add up to: of old ones their stretch says it, and the others
+    are read by ClickHouse, not by this process."""
     generation, limits = read_limits(client, stream)
-    kept: dict[int, int] = {}
-    frontier: dict[int, int] = {}
-    if limits:
-        values = {"stream": stream, **validity(limits)}
-        for held, partition, batch, end in client.execute(read_sql("life_cycle/position.sql"), values):
-            kept[held] = max(kept.get(held, 0), batch)
-            frontier[partition] = max(frontier.get(partition, 0), end)
+    if not limits:
+        return Position(stream, generation, {}, {})
+    stretch = read_stretch(client, stream, limits)
+    kept, frontier = dict(stretch.keep), dict(stretch.frontier)
+    values = {"stream": stream, **validity(limits), **stretch.bounds}
+    for held, partition, batch, end in client.execute(read_sql("life_cycle/position.sql"), values):
+        kept[held] = max(kept.get(held, 0), batch)
+        frontier[partition] = max(frontier.get(partition, 0), end)
     return Position(stream, generation, kept, frontier)
 
 
@@ -153,7 +156,8 @@ def refuse_recreated(client: Client, stream: str, newest: int) -> None:
         GenerationError: it does.
     """
     generation, _ = read_limits(client, stream)
-    highest = client.execute(read_sql("life_cycle/highest_batch.sql"), {"stream": stream})[0][0]
+    above = {"stream": stream, "lowest": (generation + 1) << GENERATION_BITS}
+    highest = client.execute(read_sql("life_cycle/highest_batch.sql"), above)[0][0]
     known = max(generation, highest >> GENERATION_BITS)
     if known > newest:
         raise GenerationError(

@@ -11,11 +11,12 @@ from clickhouse_driver import Client
 
 from include.compact import expire as expiring
 from include.compact.carried import Carried, carried_totals
-from include.compact.run import Outcome, compact_warehouse
+from include.compact.run import Outcome, compact_warehouse, log_outcome
 from include.compact.seals import compact, plan_compaction
 from include.contracts import load_contract
 from include.reconcile.chain import chain_faults
 from include.reconcile.compare import digest_of
+from include.reconcile.long_ledger import PIECE_BITS, read_long_ledger
 from include.reconcile.ranges import by_partition
 from include.settings import Settings
 from include.streaming.ledger import (
@@ -23,8 +24,11 @@ from include.streaming.ledger import (
     LedgerRow,
     batch_id,
     read_commit_state,
+    read_limits,
+    read_position,
     take_over,
 )
+from include.streaming.stretch import NOTHING, Stretch, read_stretch
 from include.warehouse.client import connect
 from tests.helpers import eventually
 
@@ -337,6 +341,80 @@ def test_old_certified_hours_expire_and_the_ledger_still_chains(
     assert carried_totals(clickhouse, STREAM) == dict.fromkeys((0, 1), Carried(100, 100, 0, 100))
     assert run(old_hours).rows == 0
     assert carried_totals(clickhouse, STREAM) == dict.fromkeys((0, 1), Carried(100, 100, 0, 100))
+
+
+@pytest.fixture
+def old_pieces(warehouse: Settings, clickhouse: Client) -> Settings:
+    """Ten old hours and one of yesterday, all certified; of each hour the batches are pieces of their own."""
+    take_over(clickhouse, STREAM, 1)
+    hours = [*(OLD + timedelta(hours=n) for n in range(10)), HOUR]
+    batches = {hour: batch_id(1, number << PIECE_BITS) for number, hour in enumerate(hours)}
+    commit(
+        clickhouse,
+        [
+            row(batches[hour], number * 10, number * 10 + 10, [hour], partition)
+            for number, hour in enumerate(hours)
+            for partition in (0, 1)
+        ],
+    )
+    certify(clickhouse, {hour: 50 + number for number, hour in enumerate(hours)}, batches[HOUR], events=2)
+    return warehouse.model_copy(update={"grace_seconds": 0.0})
+
+
+def stretch(client: Client) -> Stretch:
+    return read_stretch(client, STREAM, read_limits(client, STREAM)[1])
+
+
+def test_folds_of_the_ledger_go_before_its_rows(
+    old_pieces: Settings,
+    clickhouse: Client,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    early = run(old_pieces, now=OLD + timedelta(days=10))
+    assert (early.folded, early.altered, early.rows) == ({STREAM: 20}, [], 0)
+    assert set(stretch(clickhouse).hours) == {OLD + timedelta(hours=n) for n in range(10)}
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(expiring, "delete_rows", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(old_pieces, now=OLD + timedelta(days=400, hours=4))
+    for _ in range(2):
+        assert set(stretch(clickhouse).hours) == {OLD + timedelta(hours=n) for n in range(4, 10)}
+        state = read_long_ledger(clickhouse, STREAM)
+        assert chain_faults(by_partition(state.rows), state.keep) == []
+        assert state.frontier == read_position(clickhouse, STREAM).frontier == {0: 110, 1: 110}
+        done = run(old_pieces, now=OLD + timedelta(days=400, hours=4))
+        assert (done.folded, done.altered) == ({}, [])
+    assert min(row.hours[0] for row in read_long_ledger(clickhouse, STREAM).rows).replace(
+        tzinfo=UTC
+    ) == OLD + timedelta(hours=4)
+    caplog.set_level("INFO")
+    log_outcome(run(old_pieces, now=OLD + timedelta(days=400, hours=4)), dry_run=False)
+    assert "those that are folded equal their rows" in caplog.text
+
+
+def test_a_run_says_which_folded_rows_were_lost(
+    old_pieces: Settings, clickhouse: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    moment = OLD + timedelta(days=10)
+    assert run(old_pieces, now=moment, dry_run=True).folded == {STREAM: 20}
+    assert stretch(clickhouse) == NOTHING, "a dry run only says it"
+    run(old_pieces, now=moment)
+    lost = batch_id(1, 3 << PIECE_BITS)
+    clickhouse.execute("CREATE TABLE left AS ledger")
+    clickhouse.execute("INSERT INTO left SELECT * FROM ledger WHERE batch != %(lost)s", {"lost": lost})
+    clickhouse.execute("DROP TABLE ledger")
+    clickhouse.execute("RENAME TABLE left TO ledger")
+    caplog.set_level("INFO")
+    log_outcome(run(old_pieces, now=moment), dry_run=False)
+    said = f"rows of 2 pieces were altered or lost since they were folded, the first in partition 0, batches {lost} to {lost}"
+    assert said in caplog.text
+    state = read_long_ledger(clickhouse, STREAM)
+    assert [fault.kind for fault in chain_faults(by_partition(state.rows), state.keep)] == ["gap", "gap"]
 
 
 def test_totals_are_carried_on_when_more_expires(old_hours: Settings, clickhouse: Client) -> None:

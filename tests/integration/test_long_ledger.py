@@ -3,53 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from random import Random
 
 from clickhouse_driver import Client
 
-from include.reconcile.chain import chain_faults
 from include.reconcile.long_ledger import read_long_ledger
 from include.reconcile.ranges import by_partition, hour_ranges, segments
-from include.reconcile.types import epoch
-from include.streaming.ledger import (
-    CommitState,
-    LedgerRow,
-    batch_id,
-    insert_ledger_rows,
-    read_commit_state,
-    take_over,
-)
-
-STREAM = "ad_events"
-BITS = 4  # pieces of 16 batches
-BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
-BATCHES, SECONDS = 600, 60  # ten hours, a batch a minute
-HOURS = [BEGIN + timedelta(hours=at) for at in range(10)]
-
-
-def ledger() -> list[LedgerRow]:
-    """Return the rows of ten hours in two partitions, of which now and then a batch reads nothing."""
-    rows, at = [], {0: 0, 1: 0}
-    for number in range(BATCHES):
-        moment = BEGIN + timedelta(seconds=number * SECONDS)
-        hour = moment.replace(minute=0)
-        for partition in at:
-            if partition == 1 and number % 7 == 3:
-                continue
-            start, records = at[partition], 3 + number % 5
-            late = 1 if number % 50 == 49 and hour > BEGIN else 0
-            hours = [hour - timedelta(hours=1), hour] if late else [hour]
-            rows.append(
-                LedgerRow(
-                    *(STREAM, batch_id(1, number), partition, start, start, start + records),
-                    *(records - 1, 1, late, 0, hours, [late, records - 1 - late][-len(hours) :]),
-                    *([start] * len(hours), [start + records - 1] * len(hours)),
-                    *(epoch(moment) * 1000, epoch(moment) * 1000 + 59_999, 1),
-                )
-            )
-            at[partition] = start + records
-    return rows
+from include.streaming.ledger import CommitState, LedgerRow, insert_ledger_rows, read_commit_state, take_over
+from tests.ledgers import BITS, HOURS, STREAM, damaged, faults, ledger
 
 
 def written(client: Client, rows: list[LedgerRow], stream: str = STREAM) -> tuple[CommitState, CommitState]:
@@ -57,11 +18,6 @@ def written(client: Client, rows: list[LedgerRow], stream: str = STREAM) -> tupl
     take_over(client, stream, 1)
     insert_ledger_rows(client, [replace(row, stream=stream) for row in rows])
     return read_commit_state(client, stream), read_long_ledger(client, stream, bits=BITS)
-
-
-def faults(state: CommitState) -> list[tuple[object, ...]]:
-    found = chain_faults(by_partition(state.rows), state.keep)
-    return [(item.kind, item.span, item.batch, item.row, item.version, item.finding) for item in found]
 
 
 def test_a_folded_ledger_has_few_rows_and_the_same_position(clickhouse: Client) -> None:
@@ -106,26 +62,6 @@ def test_faults_are_found_as_row_by_row(clickhouse: Client) -> None:
         whole, folded = written(clickhouse, damaged(Random(seed)), f"stream_{seed}")
         assert faults(whole), f"the damage of seed {seed} must show"
         assert faults(folded) == faults(whole), f"seed {seed}"
-
-
-def damaged(random: Random) -> list[LedgerRow]:
-    """Return the ledger with up to four faults."""
-    rows = ledger()
-    for _ in range(random.randint(1, 4)):
-        place = random.randrange(len(rows))
-        row = rows[place]
-        kind = random.choice(["gap", "emptied", "longer", "stretch", "again"])
-        if kind == "gap":
-            del rows[place]
-        elif kind == "emptied":
-            rows[place] = replace(row, end_offset=row.start_offset)
-        elif kind == "longer":
-            rows[place] = replace(row, end_offset=row.end_offset + random.randint(1, 90))
-        elif kind == "stretch":
-            del rows[place : place + 70]
-        else:
-            rows.append(replace(row, batch=rows[-1].batch + 1))
-    return rows
 
 
 def test_rows_that_were_written_twice_are_one(clickhouse: Client) -> None:

@@ -41,6 +41,7 @@ VALUES: dict[str, Any] = {
     "kept": [5],
     "runs": ["r1"],
     "table": "heartbeats",
+    "version": 2,
 }
 
 
@@ -134,6 +135,7 @@ CONDITIONS = {
     "sends.sql": "traffic_sends",
     "runs.sql": "traffic_truth",
     "repairs.sql": "ledger_repairs",
+    "folds.sql": "folded_pieces",
 }
 
 

@@ -20,7 +20,7 @@ from include.warehouse.sql import SQL_DIR, read_sql, split_statements
 
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
 G = 1 << GENERATION_BITS
-LIMITS = {"stream": "ad_events", "generations": [1, 2], "limits": [G + 8, 3 * G - 1]}
+LIMITS = {"stream": "ad_events", "generations": [1, 2], "limits": [G + 8, 3 * G - 1], "low": 0, "high": 0}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def ask() -> Iterator[Any]:
     session = chdb_session.Session()
     session.query("CREATE DATABASE own ENGINE = Memory")
     session.query("USE own")
-    for name in ("0001_commit.sql", "0012_replay.sql"):
+    for name in ("0001_commit.sql", "0012_replay.sql", "0016_folded_ledger.sql"):
         for statement in split_statements((SQL_DIR / "migrations" / name).read_text(encoding="utf-8")):
             session.query(statement)
     for number in range(9):
@@ -40,9 +40,10 @@ def ask() -> Iterator[Any]:
             f"{start}, {start + 10}, 9, 1, 0, 0, {hours}, [9], [{start}], [{start + 8}], 5, 6, 1, [], [], [], 0)"
         )
 
-    def run(path: str, **values: Any) -> list[list[Any]]:
+    def run(path: str, identifiers: dict[str, object] | None = None, **values: Any) -> list[list[Any]]:
         columns = {"columns": "batch, start_offset"} if "rows" in path else {}
-        statement = read_sql(path, **columns) % escape_params({**LIMITS, **values}, None)
+        text = path if path.startswith("INSERT") else read_sql(path, **columns, **(identifiers or {}))
+        statement = text % escape_params({**LIMITS, **values}, None)
         return [json.loads(line) for line in str(session.query(statement, "JSONCompactEachRow")).splitlines()]
 
     yield run
@@ -57,6 +58,42 @@ def test_a_piece_is_added_up_and_says_whether_it_chains(ask: Any) -> None:
         [(G >> 2) + 2, 0, G + 8, G + 8, 70, 80],
     ], "by piece: partition, first and last batch, offsets; the batch above the limit is in none"
     assert pieces[1][6:] == [36, 4, 0, 0, [["2026-01-01 05:00:00"], [36]], 5, 6, 1, 1, 0]
+
+
+def test_a_stretch_is_read_alone_or_left_out(ask: Any) -> None:
+    stretch = {"bits": 2, "low": G, "high": G + 4}
+    folded, hours = "reconcile/folded_ledger.sql.j2", "reconcile/ledger_hours.sql.j2"
+    assert [row[0] for row in ask(folded, **stretch)] == [(G >> 2) + 1, (G >> 2) + 2]
+    assert [row[0] for row in ask(folded, {"slice": True}, **stretch)] == [G >> 2]
+    assert [row[1] for row in ask(hours, **stretch)] == [G + 8]
+    assert [row[1] for row in ask(hours, {"slice": True}, **stretch)] == [G + 3]
+    position = "life_cycle/position.sql"
+    assert ask(position) == ask(position, **stretch) == [[1, 0, G + 8, 80]]
+    assert ask(position, low=G, high=2 * G) == []
+    assert [ask("life_cycle/any_from.sql.j2", high=high) for high in (G + 8, G + 9)] == [[[1]], [[0]]]
+    assert [ask("life_cycle/highest_batch.sql", lowest=lowest) for lowest in (G, 2 * G)] == [[[G + 9]], [[0]]]
+    assert ask("compact/young_batch.sql", since="2026-01-01 05:00:00") == [[0]]
+    assert ask("compact/young_batch.sql", since="1970-01-01 00:00:00") == [[G + 1]]
+
+
+def test_a_folded_stretch_is_read_as_it_was_written_and_forgotten(ask: Any) -> None:
+    assert ask("life_cycle/stretch.sql") == ask("reconcile/stored_pieces.sql", version=1) == []
+    for version in (1, 2):
+        row = f"('ad_events', {version}, 2, 0, {G}, 1, [1], [{G}], [0], [9], [], [], 0)"
+        ask(f"INSERT INTO folded_stretches VALUES {row}")
+        ask(
+            f"INSERT INTO folded_pieces VALUES ('ad_events', {version}, 7, 0, 28, 31, 5, 9, 4, 0, 0, 0, "
+            "['2026-01-01 05:00:00'], [4], 5, 6, 1, 1, 0)"
+        )
+    ((*stretch, age),) = ask("life_cycle/stretch.sql")
+    assert stretch == [2, 2, 0, G, 1, [1], [G], [0], [9], [], []]
+    assert age > 10**9, "seconds since 1970"
+    assert ask("reconcile/stored_pieces.sql", version=2) == [
+        [7, 0, 28, 31, 5, 9, 4, 0, 0, 0, [["2026-01-01 05:00:00"], [4]], 5, 6, 1, 1, 0]
+    ]
+    for table in ("folded_stretches", "folded_pieces"):
+        ask("life_cycle/forget_folds.sql.j2", {"table": table})
+    assert ask("life_cycle/stretch.sql") == ask("reconcile/stored_pieces.sql", version=2) == []
 
 
 def test_rows_of_pieces_and_batches_of_an_hour(ask: Any) -> None:
