@@ -337,7 +337,7 @@ FILL = (
 OTHERS: dict[str, dict[str, object]] = {
     "watch/recent_batches.sql": {"since": 1},
     "detect/recent_hours.sql": {"seconds": 600},
-    "reconcile/lost_until.sql": {"batches": (batch_id(1, 5), batch_id(1, 500_000))},
+    "reconcile/committed_at.sql": {"batches": (batch_id(1, 5), batch_id(1, 500_000))},
 }
 
 
