@@ -77,13 +77,12 @@ def read_incidents(client: Client, loaded: Loaded) -> tuple[list[Incident], list
     now = now_ms()
     since = now - LOOK_BACK_SECONDS * 1000
     known = dict(client.execute(read_sql("detect/incidents.sql"), {"since_ms": since}))
-    still_open = open_keys(client)
-    known |= dict.fromkeys((key for key in still_open if key.startswith(f"{PREFIX}:")), 0)
+    known |= dict.fromkeys(open_keys(client, PREFIX), 0)
     there, over = alert_incidents(critical_alerts(client, since), known, now // 1000)
     faults = loaded.faults | read_errors(client, now - ERROR_SECONDS * 1000)
     broken = [_broken(name, fault) for name, fault in sorted(faults.items())]
     named = {incident.key for incident in broken}
-    mended = sorted(key for key in still_open if key.startswith(f"{BROKEN}:") and key not in named)
+    mended = sorted(open_keys(client, BROKEN) - named)
     return [*there, *broken], [*over, *mended]
 
 
