@@ -18,6 +18,7 @@ from clickhouse_driver import Client
 from include.alerts.incidents import close_incident, open_among, open_incident, open_keys
 from include.clock import now_ms
 from include.contracts import load_contract
+from include.contracts.load import ContractError
 from include.detect.detection import Detection
 from include.detect.judge import Fired, count_verdicts
 from include.detect.load import DETECTORS_DIR, load_detectors
@@ -27,6 +28,7 @@ from include.detect.store import (
     RETRACTED,
     critical_alerts,
     new_alert,
+    read_errors,
     write_alerts,
 )
 from include.detect.telling import read_incidents
@@ -247,10 +249,38 @@ def test_a_detector_whose_statement_fails_is_named_and_stops_no_other(
     assert "severity" in there[2].message
     for found in there:
         open_incident(clickhouse, found.key, found.stream, found.severity, found.title, found.message)
+    clickhouse.execute("TRUNCATE TABLE detector_checks")  # as after minutes without an event
+    stream.detection.write_checks()
+    again, over = read_incidents(clickhouse, load_detectors(tmp_path))
+    assert ([found.key for found in again], over) == ([found.key for found in there], []), "it is not over"
     clickhouse.execute("TRUNCATE TABLE detector_checks")
     assert read_incidents(clickhouse, load_detectors()) == ([], [found.key for found in there]), (
         "all are mended"
     )
+
+
+def test_detectors_that_cannot_be_read_are_an_incident_until_they_can(
+    warehouse: Settings, clickhouse: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unread() -> None:
+        raise ContractError("logs.yaml:7: topic: Field required")
+
+    contract = load_contract("logs")
+    detection = Detection(warehouse, contract, Vitals("logs", contract.topic.name))
+    monkeypatch.setattr("include.detect.detection.REST_SECONDS", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("include.detect.detection.load_detectors", unread)
+        detection.start()
+        eventually(lambda: bool(read_errors(clickhouse, 0)), "it is told that none runs", 30)
+        (found,), over = read_incidents(clickhouse, load_detectors())
+        assert (found.key, found.title, over) == ("detector:*:logs", "no detector of logs runs", [])
+        assert "logs.yaml:7: topic: Field required" in found.message
+        open_incident(clickhouse, found.key, found.stream, found.severity, found.title, found.message)
+    eventually(lambda: detection.prepared, "the detectors are read", 30)
+    detection.end()
+    detection.join(30)
+    clickhouse.execute("TRUNCATE TABLE detector_checks")  # as after five minutes
+    assert read_incidents(clickhouse, load_detectors()) == ([], [found.key])
 
 
 def test_what_an_earlier_driver_left_is_judged_by_the_next(warehouse: Settings, clickhouse: Client) -> None:

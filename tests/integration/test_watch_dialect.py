@@ -57,7 +57,7 @@ def test_an_incident_is_found_with_who_told_it_until_it_is_closed(engine: Engine
     assert engine.ask("alerts/open_keys.sql", {"begins": "b:%"}) == []
 
 
-def test_critical_alerts_are_read_as_on_the_server(engine: Engine) -> None:
+def test_critical_alerts_and_errors_of_detectors_are_read_as_on_the_server(engine: Engine) -> None:
     now = int(time.time())
     engine.session.query(
         "INSERT INTO alerts (detector, stream, window_start, subject, severity, state, fired_ms, judged_ms) VALUES "
@@ -68,6 +68,14 @@ def test_critical_alerts_are_read_as_on_the_server(engine: Engine) -> None:
     rows = engine.ask("detect/critical.sql", {"since_ms": now * 1000})
     assert [(row[4], row[6]) for row in rows] == [("a", "confirmed")]
     assert engine.ask("detect/critical.sql", {"since_ms": (now + 3600) * 1000}) == []
+    rows = [("*", "logs", now, "e"), ("*", "user_events", now, "e"), ("*", "user_events", now + 1, "")]
+    for detector, stream, at, error in [*rows, ("ddos", "logs", now - 86_400, "old")]:
+        engine.session.query(
+            "INSERT INTO detector_checks (detector, stream, at, day, error) "
+            f"VALUES ('{detector}', '{stream}', {at}000, toDate({at}), '{error}')"
+        )
+    errors = sorted(engine.ask("detect/errors.sql", {"since_ms": (now - 300) * 1000}))
+    assert errors == [["*", "logs", "e"], ["*", "user_events", ""]]
 
 
 def test_recent_batches_and_delta_counts_agree(engine: Engine) -> None:
