@@ -7,6 +7,7 @@ key has one writer, a DAG of one active run.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -63,9 +64,17 @@ def find_open(client: Client, key: str) -> Incident | None:
     )
 
 
-def open_keys(client: Client) -> set[str]:
-    """Return the keys of every open incident."""
-    return {key for (key,) in client.execute(read_sql("alerts/open_keys.sql"))}
+def open_keys(client: Client, kind: str) -> set[str]:
+    """Return the keys of open incidents of a kind: what their keys begin with, up to the first colon."""
+    return {key for (key,) in client.execute(read_sql("alerts/open_keys.sql"), {"begins": f"{kind}:%"})}
+
+
+def open_among(client: Client, keys: Collection[str]) -> set[str]:
+    """Return those of the keys whose incidents are open."""
+    if not keys:
+        return set()
+    rows = client.execute(read_sql("alerts/open_among.sql"), {"keys": tuple(sorted(keys))})
+    return {key for (key,) in rows}
 
 
 def mark_told(client: Client, incident: Incident, notifier: str) -> None:

@@ -22,8 +22,8 @@ from include.alerts.incidents import (
     find_open,
     mark_told,
     mended,
+    open_among,
     open_incident,
-    open_keys,
 )
 from include.settings import Settings, get_settings
 from include.warehouse.client import connect
@@ -56,7 +56,7 @@ def mend(context: dict[str, Any], keys: Sequence[str], settings: Settings | None
     client = connect(settings)
     over = []
     try:
-        for key in open_keys(client) & set(keys):
+        for key in open_among(client, keys):
             incident = find_open(client, key)
             if incident is not None and close_incident(client, key):
                 over.append(incident)

@@ -1,8 +1,8 @@
 """Judges what a stream's commits touched, right after them, in a thread and on a connection of its own.
 
 A commit never waits for it: it finds what was touched since its last round. An error of a detector is
-logged, counted and left to the next round; the others go on. Alerts are provisional: the seal judges them
-again (seal.py).
+logged, counted and told of; its windows wait for the next attempt, and the others go on. Alerts are
+provisional: the seal judges them again (seal.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from include.detect.judge import MOST_FIRED, fault, judge
 from include.detect.load import Detector, Loaded, load_detectors
 from include.detect.pending import Pending
 from include.detect.store import (
+    EVERY,
     PROVISIONAL,
     is_prepared,
     new_alert,
@@ -42,7 +43,7 @@ LONGEST_PAUSE_SECONDS = 3.0
 IDLE_SECONDS = 5.0
 STATEMENT_SECONDS = 5
 ANSWER_SECONDS = 15
-REST_SECONDS = 60.0  # of a detector whose statement failed
+REST_SECONDS = 60.0  # of a detector that failed, and of all while their files cannot be read
 CHECK_SECONDS = 60.0
 RESTART_SECONDS = (
     900  # a new driver judges the hours again into which this much of the ledger's newest rows fell
@@ -92,11 +93,12 @@ class Detection(threading.Thread):
         self._said = ""
 
     def run(self) -> None:
-        try:
-            self.prepare()
-        except Exception:
-            log.exception("%s: no detector runs", self._contract.stream)
-            return
+        while not self.prepared and not self._ended.is_set():
+            try:
+                self.prepare()
+            except Exception as error:
+                self._note_unread(error)
+                self._ended.wait(REST_SECONDS)
         while self._work and not self._ended.is_set():
             self._vitals.touched.arrived.wait(ROUND_SECONDS)
             began = time.monotonic()
@@ -118,6 +120,22 @@ class Detection(threading.Thread):
             log.error("detector %s is left out: %s", name, said)
         self._work = [_Work(Pending(found)) for found in loaded.of(self._contract.stream)]
         self.prepared = True
+
+    def _note_unread(self, error: Exception) -> None:
+        """Say that no detector of the stream runs: to the log once, and at each attempt to those who are told."""
+        said, stream = fault(error), self._contract.stream
+        if said != self._said:
+            self._said = said
+            log.error(
+                "%s: no detector runs, and all are tried again in %.0f s: %s",
+                *(stream, REST_SECONDS, said),
+                exc_info=error,
+            )
+        try:
+            write_check(self._client, EVERY, stream, failures=1, error=said)
+        except Exception as unwritten:
+            log.warning("%s: nobody is told yet that no detector runs: %s", stream, unwritten)
+            self._client.disconnect()
 
     def end(self) -> None:
         """Ask the thread to end; one that waits for ClickHouse ends with the process."""
@@ -172,15 +190,18 @@ class Detection(threading.Thread):
         self._resumed = True
 
     def _judge(self, work: _Work, highest_us: int) -> None:
-        for first, end in reversed(work.pending.take(highest_us)):
+        taken = work.pending.take(highest_us)
+        while taken:
+            first, end = taken[-1]
             began = time.monotonic()
             try:
                 work.alerts += self._judge_range(work, first, end)
-            except (ClickHouseError, ValueError, OSError, EOFError) as error:
+            except Exception as error:
+                # Whatever is wrong with one detector, its windows wait and the others go on.
+                work.pending.put_back(taken)
                 self._note(work, error)
-                if isinstance(error, CONNECTION_ERRORS):
-                    work.pending.add_hours(first, end, end)
                 return
+            taken.pop()
             work.error = ""
             work.windows += (end - first) // work.detector.header.slide_seconds
             work.slowest = max(work.slowest, time.monotonic() - began)
@@ -210,15 +231,17 @@ class Detection(threading.Thread):
         return written
 
     def _note(self, work: _Work, error: Exception) -> None:
-        said = fault(error)
+        said, away = fault(error), isinstance(error, CONNECTION_ERRORS)
+        rest = ROUND_SECONDS if away else REST_SECONDS
         if said != work.error:
+            unforeseen = not away and not isinstance(error, ClickHouseError)
             log.error(
-                "detector %s failed, and is tried again in %.0f s: %s", work.detector.name, REST_SECONDS, said
+                "detector %s failed, and is tried again in %.0f s: %s",
+                *(work.detector.name, rest, said),
+                exc_info=error if unforeseen else None,
             )
         work.error, work.failures = said, work.failures + 1
-        work.rests_until = time.monotonic() + (
-            ROUND_SECONDS if isinstance(error, CONNECTION_ERRORS) else REST_SECONDS
-        )
+        work.rests_until = time.monotonic() + rest
         self._client.disconnect()
 
     @property
@@ -229,18 +252,19 @@ class Detection(threading.Thread):
         return not any(work.pending.is_ready(self._highest_us) for work in self._work)
 
     def write_checks(self) -> None:
-        """Append what each detector did since the last call."""
+        """Append what each detector did since the last call; an error that stands is said again, on a quiet stream too."""
         self._checked_at = time.monotonic()
         for work in self._work:
-            if work.windows or work.failures:
+            if work.windows or work.failures or work.error:
                 write_check(
                     self._client,
-                    work.detector,
-                    work.windows,
-                    work.alerts,
-                    work.failures,
-                    work.slowest,
-                    work.error,
+                    work.detector.name,
+                    work.detector.header.stream,
+                    windows=work.windows,
+                    alerts=work.alerts,
+                    failures=work.failures,
+                    slowest_seconds=work.slowest,
+                    error=work.error,
                 )
             work.windows = work.alerts = work.failures = 0
             work.slowest = 0.0

@@ -46,6 +46,12 @@ class Pending:
         self.waiting -= {start for first, end in chosen for start in starts(header, first, end)}
         return chosen
 
+    def put_back(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Have the windows of ranges that were taken, and not judged, wait again."""
+        header = self.detector.header
+        self.waiting.update(start for first, end in ranges for start in starts(header, first, end))
+        self._forget()
+
     def is_ready(self, highest_us: int) -> bool:
         """Say whether a window can be judged."""
         return bool(self._ready(highest_us))

@@ -75,7 +75,7 @@ def judge_sealed(settings: Settings, loaded: Loaded | None = None) -> list[Alert
                 if passes_with_time(error):
                     raise
                 log.error("detector %s failed on sealed figures: %s", detector.name, fault(error))
-                write_check(client, detector, 0, 0, 1, 0.0, fault(error))
+                write_check(client, detector.name, detector.header.stream, failures=1, error=fault(error))
     finally:
         client.disconnect()
     for (name, state), count in sorted(Counter((item.detector, item.state) for item in changed).items()):

@@ -15,6 +15,7 @@ from include.reconcile.types import as_utc, epoch, from_epoch
 from include.warehouse.sql import read_sql
 
 PROVISIONAL, CONFIRMED, RETRACTED, RAISED = "provisional", "confirmed", "retracted", "raised"
+EVERY = "*"  # in detector_checks, all detectors of a stream: their files could not be read
 
 
 @dataclass(frozen=True)
@@ -86,31 +87,33 @@ def critical_alerts(client: Client, since_ms: int) -> list[Alert]:
 
 def write_check(
     client: Client,
-    detector: Detector,
-    windows: int,
-    alerts: int,
-    failures: int,
-    slowest_seconds: float,
-    error: str,
+    detector: str,
+    stream: str,
+    *,
+    windows: int = 0,
+    alerts: int = 0,
+    failures: int = 0,
+    slowest_seconds: float = 0.0,
+    error: str = "",
 ) -> None:
-    """Append what a detector did since its last row."""
+    """Append what a detector did since its last row, or what is wrong with EVERY one of a stream."""
     now = datetime.now(UTC)
     client.execute(
         "INSERT INTO detector_checks (detector, stream, at, day, windows, alerts, failures, slowest_seconds, error) "
         "VALUES",
         [
             (
-                *(detector.name, detector.header.stream, int(now.timestamp() * 1000), now.date()),
+                *(detector, stream, int(now.timestamp() * 1000), now.date()),
                 *(windows, alerts, failures, slowest_seconds, error[:2000]),
             )
         ],
     )
 
 
-def read_errors(client: Client, since_ms: int) -> dict[str, str]:
-    """Return the newest error of each detector whose newest check, since a moment, has one."""
+def read_errors(client: Client, since_ms: int) -> dict[tuple[str, str], str]:
+    """Return by detector and stream the newest error where the newest check, since a moment, has one."""
     rows = client.execute(read_sql("detect/errors.sql"), {"since_ms": since_ms})
-    return {detector: error for detector, error in rows if error}
+    return {(detector, stream): error for detector, stream, error in rows if error}
 
 
 def _alerts(rows: Iterable[tuple[object, ...]]) -> list[Alert]:

@@ -2,7 +2,7 @@
 
 Derived from the table alerts, so it does not matter who wrote them. An incident names detector, stream, its first
 window and the subject in its key. It is over when its alerts are retracted, or no window has followed for a while.
-Warnings are rows only. A detector that cannot run is an incident too.
+Warnings are rows only. A detector that cannot run is an incident too, and so are those of a stream that cannot be read.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from include.clock import now_ms
 from include.detect.load import Loaded
 from include.detect.store import (
     CONFIRMED,
+    EVERY,
     PROVISIONAL,
     RAISED,
     RETRACTED,
@@ -33,7 +34,7 @@ PREFIX, BROKEN = "alert", "detector"
 LOOK_BACK_SECONDS = 86_400
 QUIET_SECONDS = 60  # beyond one more window: by then it would have been judged
 MOST_TOLD = 20  # new ones in one go
-ERROR_SECONDS = 300
+ERROR_SECONDS = 300  # an error that stands is written again every minute
 _STATES = {
     PROVISIONAL: "provisional: judged again once their hours are sealed",
     CONFIRMED: "confirmed on the exact figures of sealed hours",
@@ -77,13 +78,10 @@ def read_incidents(client: Client, loaded: Loaded) -> tuple[list[Incident], list
     now = now_ms()
     since = now - LOOK_BACK_SECONDS * 1000
     known = dict(client.execute(read_sql("detect/incidents.sql"), {"since_ms": since}))
-    still_open = open_keys(client)
-    known |= dict.fromkeys((key for key in still_open if key.startswith(f"{PREFIX}:")), 0)
+    known |= dict.fromkeys(open_keys(client, PREFIX), 0)
     there, over = alert_incidents(critical_alerts(client, since), known, now // 1000)
-    faults = loaded.faults | read_errors(client, now - ERROR_SECONDS * 1000)
-    broken = [_broken(name, fault) for name, fault in sorted(faults.items())]
-    named = {incident.key for incident in broken}
-    mended = sorted(key for key in still_open if key.startswith(f"{BROKEN}:") and key not in named)
+    broken = _broken(loaded.faults, read_errors(client, now - ERROR_SECONDS * 1000))
+    mended = sorted(open_keys(client, BROKEN) - {incident.key for incident in broken})
     return [*there, *broken], [*over, *mended]
 
 
@@ -176,7 +174,17 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _broken(name: str, fault: str) -> Incident:
+def _broken(faults: Mapping[str, str], errors: Mapping[tuple[str, str], str]) -> list[Incident]:
+    """Return the incidents of files that are wrong, by name, and of what failed in the streaming jobs."""
+    of_one = dict(faults) | {name: error for (name, _), error in errors.items() if name != EVERY}
+    of_every = {stream: error for (name, stream), error in errors.items() if name == EVERY}
+    return [
+        *(_does_not_run(name, fault) for name, fault in sorted(of_one.items())),
+        *(_none_runs(stream, fault) for stream, fault in sorted(of_every.items())),
+    ]
+
+
+def _does_not_run(name: str, fault: str) -> Incident:
     return Incident(
         key=f"{BROKEN}:{name}",
         stream="",
@@ -184,4 +192,15 @@ def _broken(name: str, fault: str) -> Incident:
         title=f"detector {name} does not run",
         message=f"{fault}. The other detectors run. What to do: mend sql/detectors/{name}.sql.j2; a streaming job that "
         "runs reads its detectors when it starts (restart_stream).",
+    )
+
+
+def _none_runs(stream: str, fault: str) -> Incident:
+    return Incident(
+        key=f"{BROKEN}:{EVERY}:{stream}",
+        stream=stream,
+        severity="warning",
+        title=f"no detector of {stream} runs",
+        message=f"{fault}. The stream itself goes on, and a seal judges its hours. What to do: mend what could not be "
+        "read, among include/contracts and sql; the streaming job tries again every minute.",
     )

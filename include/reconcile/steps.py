@@ -139,7 +139,7 @@ def _tell(dag: str, tasks: tuple[str, ...]) -> None:
     from include.alerts.telling import mend, tell_once
     from include.contracts import load_contract, stream_names
     from include.detect.seal import judge_sealed
-    from include.reconcile.alerting import incidents, read_bad_hours
+    from include.reconcile.alerting import PREFIX, incidents, read_bad_hours
     from include.reconcile.certificate import FOLDER
     from include.settings import get_settings
     from include.warehouse.client import connect
@@ -148,7 +148,7 @@ def _tell(dag: str, tasks: tuple[str, ...]) -> None:
     lateness = {stream: load_contract(stream).lateness_seconds for stream in stream_names()}
     client = connect(settings)
     try:
-        bad, known = read_bad_hours(client, lateness, datetime.now(UTC)), open_keys(client)
+        bad, known = read_bad_hours(client, lateness, datetime.now(UTC)), open_keys(client, PREFIX)
     finally:
         client.disconnect()
     looked = f"certificates in {settings.artifacts_dir / FOLDER}, {dag} run {context['run_id']}"

@@ -15,14 +15,22 @@ import pytest
 from airflow.sdk import BaseNotifier
 from clickhouse_driver import Client
 
-from include.alerts.incidents import close_incident, open_incident
+from include.alerts.incidents import close_incident, open_among, open_incident, open_keys
 from include.clock import now_ms
 from include.contracts import load_contract
+from include.contracts.load import ContractError
 from include.detect.detection import Detection
 from include.detect.judge import Fired, count_verdicts
 from include.detect.load import DETECTORS_DIR, load_detectors
 from include.detect.seal import judge_sealed
-from include.detect.store import PROVISIONAL, RETRACTED, new_alert, write_alerts
+from include.detect.store import (
+    PROVISIONAL,
+    RETRACTED,
+    critical_alerts,
+    new_alert,
+    read_errors,
+    write_alerts,
+)
 from include.detect.telling import read_incidents
 from include.settings import Settings, get_settings
 from include.streaming.control import NOBODY
@@ -241,10 +249,38 @@ def test_a_detector_whose_statement_fails_is_named_and_stops_no_other(
     assert "severity" in there[2].message
     for found in there:
         open_incident(clickhouse, found.key, found.stream, found.severity, found.title, found.message)
+    clickhouse.execute("TRUNCATE TABLE detector_checks")  # as after minutes without an event
+    stream.detection.write_checks()
+    again, over = read_incidents(clickhouse, load_detectors(tmp_path))
+    assert ([found.key for found in again], over) == ([found.key for found in there], []), "it is not over"
     clickhouse.execute("TRUNCATE TABLE detector_checks")
     assert read_incidents(clickhouse, load_detectors()) == ([], [found.key for found in there]), (
         "all are mended"
     )
+
+
+def test_detectors_that_cannot_be_read_are_an_incident_until_they_can(
+    warehouse: Settings, clickhouse: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unread() -> None:
+        raise ContractError("logs.yaml:7: topic: Field required")
+
+    contract = load_contract("logs")
+    detection = Detection(warehouse, contract, Vitals("logs", contract.topic.name))
+    monkeypatch.setattr("include.detect.detection.REST_SECONDS", 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("include.detect.detection.load_detectors", unread)
+        detection.start()
+        eventually(lambda: bool(read_errors(clickhouse, 0)), "it is told that none runs", 30)
+        (found,), over = read_incidents(clickhouse, load_detectors())
+        assert (found.key, found.title, over) == ("detector:*:logs", "no detector of logs runs", [])
+        assert "logs.yaml:7: topic: Field required" in found.message
+        open_incident(clickhouse, found.key, found.stream, found.severity, found.title, found.message)
+    eventually(lambda: detection.prepared, "the detectors are read", 30)
+    detection.end()
+    detection.join(30)
+    clickhouse.execute("TRUNCATE TABLE detector_checks")  # as after five minutes
+    assert read_incidents(clickhouse, load_detectors()) == ([], [found.key])
 
 
 def test_what_an_earlier_driver_left_is_judged_by_the_next(warehouse: Settings, clickhouse: Client) -> None:
@@ -406,6 +442,42 @@ def test_verdicts_can_be_counted(clickhouse: Client, desk: Desk) -> None:
     found = load_detectors().detectors["response_time_anomaly"]
     assert count_verdicts(clickhouse, found, minute("10:00:00"), minute("11:00:00")) == (2, 1)
     assert count_verdicts(clickhouse, found, minute("10:04:00"), minute("11:00:00")) == (1, 1)
+
+
+def test_critical_alerts_are_read_from_months_that_were_written_to_and_none_is_lost(
+    clickhouse: Client,
+) -> None:
+    ddos, now = load_detectors().detectors["ddos"], now_ms()
+    old = now // 1000 - 300 * 86_400
+    of_old = [
+        new_alert(ddos, Fired(old + number, f"10.0.0.{number}", "{}"), PROVISIONAL, now - 86_400_000 * 290)
+        for number in range(3)
+    ]
+    write_alerts(clickhouse, of_old)
+    write_alerts(clickhouse, [replace(of_old[0], state=RETRACTED, judged_ms=now)])
+    write_alerts(clickhouse, [new_alert(ddos, Fired(now // 1000, "10.0.0.9", "{}"), PROVISIONAL, now)])
+    found = {(alert.subject, alert.state) for alert in critical_alerts(clickhouse, now - 1_000)}
+    assert found == {("10.0.0.0", "retracted"), ("10.0.0.9", "provisional")}, (
+        "the age of a window is no matter"
+    )
+    assert critical_alerts(clickhouse, now + 3_600_000) == []
+    assert clickhouse.last_query.progress.rows == 0, "no month was written to since: none is read"
+
+
+def test_open_incidents_of_a_kind_are_found_without_reading_the_others(clickhouse: Client) -> None:
+    clickhouse.execute(
+        "INSERT INTO incidents (key, opened_at, at, event) "
+        "SELECT concat('task:', toString(number)), 1, 1, 'opened' FROM numbers(100000)"
+    )
+    for key in ("alert:ddos:logs:1:a", "alert:ddos:logs:1:b", "alerts"):
+        open_incident(clickhouse, key, "logs", "critical", "t", "m")
+    close_incident(clickhouse, "alert:ddos:logs:1:b")
+    assert open_keys(clickhouse, "alert") == {"alert:ddos:logs:1:a"}
+    assert clickhouse.last_query.progress.rows < 20_000
+    asked = ["alerts", "alert:ddos:logs:1:b", "task:7", "task:none"]
+    assert open_among(clickhouse, asked) == {"alerts", "task:7"}
+    assert clickhouse.last_query.progress.rows < 50_000
+    assert open_among(clickhouse, []) == set()
 
 
 def test_a_critical_alert_is_an_incident_until_it_is_over(

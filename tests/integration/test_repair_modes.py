@@ -100,7 +100,9 @@ def test_a_rejected_repair_changes_nothing_and_is_one_incident_until_the_hour_is
     stream: Stream,
 ) -> None:
     run, _ = run_asked(stream)
-    (waiting,), _ = alerting.incidents(bad_hours(stream), open_keys(stream.client), "evidence")
+    (waiting,), _ = alerting.incidents(
+        bad_hours(stream), open_keys(stream.client, alerting.PREFIX), "evidence"
+    )
     assert waiting.severity == "warning"
     told = (waiting.key, waiting.stream, waiting.severity, waiting.title, waiting.message)
     assert open_incident(stream.client, *told)
@@ -108,10 +110,13 @@ def test_a_rejected_repair_changes_nothing_and_is_one_incident_until_the_hour_is
     assert (line.verdict, line.waits) == ("DRIFTED", False)
     assert "rejected by bob" in line.reason
     assert stream.served()[0] == 40
-    there, over = alerting.incidents(bad_hours(stream), open_keys(stream.client), "evidence")
+    there, over = alerting.incidents(bad_hours(stream), open_keys(stream.client, alerting.PREFIX), "evidence")
     assert ([item.key for item in there], over) == ([waiting.key], []), "it is told already"
     assert only(stream.reconcile("auto")).verdict == "REPAIRED"
-    assert alerting.incidents(bad_hours(stream), open_keys(stream.client), "e") == ([], [waiting.key])
+    assert alerting.incidents(bad_hours(stream), open_keys(stream.client, alerting.PREFIX), "e") == (
+        [],
+        [waiting.key],
+    )
 
 
 def test_a_rejection_is_remembered_until_the_figures_change_and_asked_again_by_name(stream: Stream) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,12 +46,36 @@ def engine() -> Iterator[Engine]:
 def test_an_incident_is_found_with_who_told_it_until_it_is_closed(engine: Engine) -> None:
     for at, event, notifier in ((1, "opened", ""), (2, "told", "n"), (3, "closed", "")):
         engine.session.query(
-            f"INSERT INTO incidents VALUES ('k', 1, {at}, '{event}', '{notifier}', 's', 'critical', 't', 'm')"
+            f"INSERT INTO incidents VALUES ('a:k', 1, {at}, '{event}', '{notifier}', 's', 'critical', 't', 'm')"
         )
-        (row,) = engine.ask("alerts/incident.sql", {"key": "k"})
+        (row,) = engine.ask("alerts/incident.sql", {"key": "a:k"})
         assert row[1:5] == ["s", "critical", "t", "m"]
         assert (row[5], int(row[6])) == ([] if event == "opened" else ["n"], int(event == "closed"))
-        assert engine.ask("alerts/open_keys.sql", {}) == ([] if event == "closed" else [["k"]])
+        is_open = [] if event == "closed" else [["a:k"]]
+        assert engine.ask("alerts/open_keys.sql", {"begins": "a:%"}) == is_open
+        assert engine.ask("alerts/open_among.sql", {"keys": ("a:k", "b")}) == is_open
+    assert engine.ask("alerts/open_keys.sql", {"begins": "b:%"}) == []
+
+
+def test_critical_alerts_and_errors_of_detectors_are_read_as_on_the_server(engine: Engine) -> None:
+    now = int(time.time())
+    engine.session.query(
+        "INSERT INTO alerts (detector, stream, window_start, subject, severity, state, fired_ms, judged_ms) VALUES "
+        f"('ddos', 'logs', 60, 'a', 'critical', 'provisional', 1000, 0), "
+        f"('ddos', 'logs', 60, 'a', 'critical', 'confirmed', 1000, {now}000), "
+        f"('ddos', 'logs', 120, 'b', 'critical', 'confirmed', 1000, 2000)"
+    )
+    rows = engine.ask("detect/critical.sql", {"since_ms": now * 1000})
+    assert [(row[4], row[6]) for row in rows] == [("a", "confirmed")]
+    assert engine.ask("detect/critical.sql", {"since_ms": (now + 3600) * 1000}) == []
+    rows = [("*", "logs", now, "e"), ("*", "user_events", now, "e"), ("*", "user_events", now + 1, "")]
+    for detector, stream, at, error in [*rows, ("ddos", "logs", now - 86_400, "old")]:
+        engine.session.query(
+            "INSERT INTO detector_checks (detector, stream, at, day, error) "
+            f"VALUES ('{detector}', '{stream}', {at}000, toDate({at}), '{error}')"
+        )
+    errors = sorted(engine.ask("detect/errors.sql", {"since_ms": (now - 300) * 1000}))
+    assert errors == [["*", "logs", "e"], ["*", "user_events", ""]]
 
 
 def test_recent_batches_and_delta_counts_agree(engine: Engine) -> None:
