@@ -62,7 +62,7 @@ def enough_lateness(p99_us: int) -> Within:
     At least that percentile rounded up to 30 s; at most what is 1 ms or 1 % above it, the width of a bin, rounded up:
     one step more, up to fifty minutes.
     """
-    above_us = max(p99_us + 1000, Fraction(p99_us * 101, 100))
+    above_us = p99_us + max(1000, p99_us // 100 + 1)
     return Within(*(max(0, math.ceil(Fraction(us, STEP_US))) * STEP_SECONDS for us in (p99_us, above_us)))
 
 
