@@ -11,6 +11,7 @@ Running it twice: a second set of results in the history and a second report; no
 - *critical expectation(s) failed*: the message names the expectation, the hour, what was observed and expected, and
   the page with the full result. Look at the hour's certificate: if the hour is PROVED, the raw log itself holds the
   odd values and the producer is to be asked; if not, run `reconcile_hour` on it and check again.
+- *suite cubes*, critical: a cube lost rows of the hour, or counts some twice. Run `reconcile_hour` on it, then check again.
 - *suite raw_log*, critical: `beyond_offsets` means that the topic was made anew; anything else that the platform accepts
   what the contract forbids, which is a defect. Records that have expired from Kafka are never a failure.
 - *a warning* stands in the log and the report only: few rows, an odd click-through rate, many rejects or odd raw values.

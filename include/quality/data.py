@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
 import pandas as pd  # type: ignore[import-untyped]
 from clickhouse_driver import Client
 
-from include.contracts import load_contracts
-from include.quality.parameters import HOUR
+from include.contracts import Contract, Cube
+from include.quality.served import read_served
 from include.warehouse.sql import read_sql
 from include.warehouse.views import served_cubes
 
-CLOCK = "%Y-%m-%d %H:%M:%S"
 
-
-def read_frame(client: Client, query: str, stream: str, hour: datetime) -> pd.DataFrame:
-    """Return the rows of sql/<query>; its parameters are `stream`, `from` and `to` of the hour (UTC, to excluded)."""
-    values = {"stream": stream, "from": hour.strftime(CLOCK), "to": (hour + HOUR).strftime(CLOCK)}
-    statement = read_sql(query, filtered=True, cubes=served_cubes(load_contracts()))
-    rows, columns = client.execute(statement, values, with_column_types=True)
+def read_frame(client: Client, query: str, contract: Contract, hour: datetime) -> pd.DataFrame:
+    """Return the rows of sql/<query> on one hour (UTC); its parameters are those of `Served`."""
+    served = read_served(client, contract, hour)
+    rows, columns = client.execute(
+        quality_sql(query, contract, served.counted), served.parameters, with_column_types=True
+    )
     return as_frame(rows, [(name, str(kind)) for name, kind in columns])
+
+
+def quality_sql(query: str, contract: Contract, counted: Sequence[Cube]) -> str:
+    """Return the statement of a suite's query on a stream; `counted` are the cubes whose events are counted."""
+    return read_sql(query, filtered=True, cubes=served_cubes([contract]), counted=counted)
 
 
 def as_frame(rows: list[tuple[object, ...]], columns: list[tuple[str, str]]) -> pd.DataFrame:

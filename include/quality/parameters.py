@@ -19,7 +19,7 @@ def expectation_parameters(contract: Contract, hour: datetime) -> dict[str, Any]
     `pane_seconds` of the stream's first cube; `first_window` and `last_window`, the starts of the hour's first and
     last pane (UTC); `rows_maximum`, panes of the hour times combinations of that cube's dimensions, where all have a
     fixed list; `delay_minimum` and `delay_maximum`, seconds from an event's time to its Kafka timestamp;
-    `sample_maximum`, records of a sample of the raw log.
+    `lateness_seconds`, from which on it is late; `sample_maximum`, records of a sample of the raw log.
     """
     cube = contract.cubes[0]
     parameters: dict[str, Any] = {}
@@ -34,6 +34,7 @@ def expectation_parameters(contract: Contract, hour: datetime) -> dict[str, Any]
             parameters[f"{name}_min_length"] = rule.min_length
     parameters["delay_minimum"] = -contract.skew_seconds
     parameters["delay_maximum"] = contract.maximum_age_hours * 3600
+    parameters["lateness_seconds"] = contract.lateness_seconds
     parameters["sample_maximum"] = MOST_RECORDS
     first = hour.replace(tzinfo=None)
     parameters["pane_seconds"] = cube.pane_seconds

@@ -136,7 +136,7 @@ def _frame(
     settings: Settings, client: Client, contract: Contract, meta: SuiteMeta, hour: datetime
 ) -> pd.DataFrame:
     if meta.query is not None:
-        return read_frame(client, meta.query, contract.stream, hour)
+        return read_frame(client, meta.query, contract, hour)
     sample = read_sample(settings, client, contract, hour.astimezone(UTC))
     if sample.expired:
         log.info("%d of %d sampled offsets had expired from Kafka", sample.expired, sample.planned)

@@ -26,6 +26,7 @@ from tests.raw_log import event_of, lasting_topic, send, with_topic
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
 NOW = datetime(2026, 1, 1, 7, tzinfo=UTC)
 BATCH = (1 << 40) | 1
+EVENTS = 3980  # of the certified hour
 STREAM = "ad_events"
 
 __all__ = ["lasting_topic"]  # a fixture
@@ -65,7 +66,8 @@ def write_hour(client: Client) -> None:
     rows = []
     for minute in range(60):
         for country in contract.fields["country"].allowed or ():
-            for event_type, count, micros in (("impression", 70, 0), ("click", 3, 120_000)):
+            shown = 8 if rows else EVENTS - 9 * 420 + 8
+            for event_type, count, micros in (("impression", shown, 0), ("click", 1, 40_000)):
                 rows.append((HOUR + timedelta(minutes=minute), event_type, country, "banner", BATCH + 1, 7, count,
                              count, Decimal(micros), Decimal(micros)))  # fmt: skip
     client.execute(
@@ -74,8 +76,13 @@ def write_hour(client: Client) -> None:
         rows,
     )
     client.execute(
+        "INSERT INTO ad_arrival_sealed (window_start, arrived, delay_ms, frontier, seal, event_count, came_event_count, "
+        "delay_max_us, came_delay_max_us) VALUES",
+        [(HOUR, HOUR, 250, BATCH + 1, 7, EVENTS, EVENTS, 250_400, 250_400)],
+    )
+    client.execute(
         "INSERT INTO certificates VALUES",
-        [(STREAM, HOUR, BATCH + 1, 7, "PROVED", 60, 840, 3980, 3980, 4000, "", "{}", NOW)],
+        [(STREAM, HOUR, BATCH + 1, 7, "PROVED", 60, 840, EVENTS, EVENTS, 4000, "", "{}", NOW)],
     )
 
 
@@ -89,6 +96,20 @@ def write_ledger(
         [(STREAM, batch, partition, start, start + lost, end, accepted, 4, 0, 1, [HOUR], [accepted], [start], [end - 1],
           0, 0, 1, [], [], [], NOW)],
     )  # fmt: skip
+    if batch > BATCH + 1:
+        write_deltas(client, batch, accepted)
+
+
+def write_deltas(client: Client, batch: int, events: int) -> None:
+    """Write what a batch after the certificate brought, so that every cube agrees with the ledger."""
+    client.execute(
+        "INSERT INTO ad_events_delta (window_start, event_type, country, ad_format, batch, event_count, revenue) VALUES",
+        [(HOUR, "impression", "US", "banner", batch, events, Decimal(0))],
+    )
+    client.execute(
+        "INSERT INTO ad_arrival_delta (window_start, arrived, delay_ms, batch, event_count, delay_max_us) VALUES",
+        [(HOUR, HOUR, 250, batch, events, 250_400)],
+    )
 
 
 def failures(stage: Stage) -> dict[tuple[str, str], str]:
@@ -102,6 +123,8 @@ def test_a_good_hour_passes_and_is_kept(platform: Stage, clickhouse: Client) -> 
     assert [str(r) for r in report.results if not r.success] == []
     assert [(s.suite, s.hour) for s in report.summaries] == [
         ("ad_events_served", HOUR),
+        ("arrival_served", HOUR),
+        ("cubes", HOUR),
         ("ledger_balance", HOUR),
         ("raw_log", HOUR),
     ]
@@ -219,7 +242,7 @@ def test_without_kafka_all_else_is_kept_and_shown_and_the_run_names_kafka(
     without_kafka: Stage, clickhouse: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = "SELECT suite, uniqExact(hour) FROM quality_checks GROUP BY suite ORDER BY suite"
-    others = [("ad_events_served", 2), ("ledger_balance", 2)]
+    others = [(suite, 2) for suite in ("ad_events_served", "arrival_served", "cubes", "ledger_balance")]
     kept_when_asked: list[list[tuple[str, int]]] = []
 
     def asked(*args: Any) -> RawSample:

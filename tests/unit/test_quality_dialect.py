@@ -16,8 +16,10 @@ PROGRAM = """
 import json, sys
 from chdb.session import Session
 from include.contracts import load_contract, load_contracts
+from include.quality.data import quality_sql
+from include.quality.served import counted_cubes
 from include.warehouse.sql import SQL_DIR, read_sql, split_statements
-from include.warehouse.views import served_cubes, view_sql
+from include.warehouse.views import view_sql
 
 session = Session()
 session.query("CREATE DATABASE quality")
@@ -54,11 +56,48 @@ session.query(
     f", ({hour}, 'quiet', {batch}, 1, 0, 0, {2**63 - 1}, {-(2**63)}, 0, 0, 0, 1, 0)"
 )
 session.query(f"INSERT INTO user_minutes_delta VALUES ({hour}, 'u', 'view', {batch}, 3, 1500000, 100000, 1000000)")
+late = "'2026-01-01 05:58:00'"
+arrived = 1767247080  # 05:58
+session.query(
+    f"INSERT INTO user_actions_delta VALUES ({hour}, 'u', 'view', {(arrived - 900) * 10**6}, 0, 7, {batch}, 1, 500000), "
+    f"({hour}, 'u', 'click', {(arrived - 899) * 10**6}, 0, 8, {batch}, 1, 250000)"
+)
+# Two late events: one whose bin holds delays on both sides of 300 s, and one beyond.
+session.query(f"INSERT INTO user_late_delta VALUES ({hour}, {late}, 'u', {batch}, 2, {(arrived - 900) * 10**6 + 9})")
+session.query(
+    f"INSERT INTO user_arrival_delta VALUES ({hour}, '2026-01-01 05:55:00', 299520, {batch}, 2, 301000000), "
+    f"({hour}, '2026-01-01 05:55:00', 896000, {batch}, 1, 900000001)"
+)
+session.query(
+    f"INSERT INTO log_access_delta VALUES ({hour}, '10.0.0.1', 'u', 'a', {batch}, 3, 2, 1500000), "
+    f"({hour}, '10.0.0.1', '', 'b', {batch}, 1, 0, 0), ({hour}, '', 'v', 'a', {batch}, 1, 0, 0)"
+)
+session.query(
+    f"INSERT INTO ledger VALUES ('user_events', {batch}, 0, 0, 0, 3, 3, 0, 2, 0, [{hour}], [3], [0], [2], 0, 0, 1, [], [], [], "
+    f"{hour}), ('logs', {batch}, 0, 0, 0, 5, 4, 0, 0, 0, [{hour}], [4], [0], [3], 0, 0, 1, [], [0], [{hour}], {hour})"
+)
 end = "'2026-01-01 06:00:00'"
-values = {"stream": "'ad_events'", "from": hour, "to": end, "from_ms": 1, "to_ms": 2, "frontier": batch + 2}
-names = ("ledger_balance.sql.j2", "ad_events_served.sql", "logs_served.sql.j2", "user_events_served.sql.j2", "sample_ranges.sql.j2")
-statements = [read_sql(f"quality/{n}", filtered=True, cubes=served_cubes(load_contracts())) % values for n in names]
-print("ROWS" + json.dumps([json.loads(str(session.query(s, "JSON")))["data"] for s in statements]))
+queries = [
+    ("ad_events", "ledger_balance.sql.j2"),
+    ("ad_events", "ad_events_served.sql"),
+    ("logs", "logs_served.sql.j2"),
+    ("user_events", "user_events_served.sql.j2"),
+    ("ad_events", "sample_ranges.sql.j2"),
+    ("user_events", "cubes.sql.j2"),
+    ("logs", "cubes.sql.j2"),
+    ("user_events", "arrival_served.sql.j2"),
+    ("logs", "log_access_served.sql.j2"),
+    ("user_events", "user_actions_served.sql.j2"),
+]
+found = []
+for stream, name in queries:
+    contract = load_contract(stream)
+    values = {"stream": f"'{stream}'", "from": hour, "to": end, "hour": hour, "from_ms": 1, "to_ms": 2, "frontier": batch + 2}
+    values |= {"generations": [1], "limits": [(2 << 40) - 1], "base_frontier": 0, "base_seal": 0, "certified_events": 0}
+    values |= {"lateness_us": contract.lateness_seconds * 10**6}
+    statement = quality_sql(f"quality/{name}", contract, counted_cubes(contract)) % values
+    found.append(json.loads(str(session.query(statement, "JSON")))["data"])
+print("ROWS" + json.dumps(found))
 """
 
 
@@ -121,3 +160,54 @@ def test_offsets_that_the_ledger_lists_for_the_hour_up_to_the_frontier(
 ) -> None:
     found = [(int(row["partition"]), int(row["low"]), int(row["high"])) for row in rows[4]]
     assert found == [(partition, 1, 2) for partition in (0, 1) for _ in range(2)]
+
+
+def test_the_events_of_each_cube_beside_those_of_the_ledger(rows: list[list[dict[str, Any]]]) -> None:
+    found = {
+        row["cube"]: [row["events"], row["events_least"], row["events_most"]] for row in rows[5] + rows[6]
+    }
+    assert {cube: [int(n) for n in figures] for cube, figures in found.items()} == {
+        "user_actions": [2, 3, 3],
+        "user_minutes": [3, 3, 3],
+        "user_late": [2, 2, 3],
+        "user_arrival": [3, 3, 3],
+        "log_services": [4, 5, 5],
+        "log_access": [5, 5, 5],
+        "log_arrival": [0, 5, 5],
+    }
+
+
+def test_served_delays(rows: list[list[dict[str, Any]]]) -> None:
+    (row,) = rows[7]
+    assert (int(row["record_count"]), row["p50"], row["p99"]) == (3, 299.52, 896)
+    assert (row["longest"], int(row["recommended_lateness"]), int(row["window_excess"])) == (
+        900.000001,
+        930,
+        0,
+    )
+
+
+def test_served_addresses_and_users_of_logs(rows: list[list[dict[str, Any]]]) -> None:
+    found = {row["view"]: row for row in rows[8]}
+    assert {view: int(row["row_count"]) for view, row in found.items()} == {
+        "ip_patterns": 1,
+        "service_popularity": 2,
+        "log_user_activity": 2,
+    }
+    wrong = ("odd_windows", "without_key", "repeated", "without_status", "too_many_users", "odd_services")
+    assert {int(row[name]) for row in found.values() for name in wrong} == {0}
+    averages = found["log_user_activity"]
+    assert (averages["least_average"], averages["largest_average"]) == (0.75, 0.75)
+
+
+def test_served_actions_and_late_events(rows: list[list[dict[str, Any]]]) -> None:
+    actions = next(row for row in rows[9] if row["view"] == "user_activity")
+    late = next(row for row in rows[9] if row["view"] == "late_events")
+    wrong = ("odd_windows", "without_key", "repeated", "without_status", "odd_sequences", "odd_actions")
+    assert {int(row[name]) for row in (actions, late) for name in wrong} == {0}
+    assert (actions["least_value"], actions["largest_value"], int(actions["least_events"])) == (
+        0.375,
+        0.375,
+        2,
+    )
+    assert (int(late["delay_at_least"]), int(late["delay_at_most"])) == (899, 960)

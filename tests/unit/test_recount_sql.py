@@ -57,7 +57,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     )
     session.query(
         f"INSERT INTO ad_events_delta VALUES ({at}, 'US', 'banner', {G + 2}, 1, 10), ({at}, 'UK', 'banner', {G + 2}, 4, 50), "
-        f"({at}, 'UK', 'banner', {G + 3}, 9, 9), ({at}, 'UK', 'banner', {2 * G + 1}, 9, 9)"
+        f"({at}, 'UK', 'banner', {G + 3}, 9, 9), ({at}, 'UK', 'banner', {2 * G + 1}, 9, 9), "
+        f"(toDateTime('2024-12-01 00:05:00', 'UTC'), 'click', 'UK', 'banner', {G + 2}, 9, 9)"
     )
     yield session
     session.close()
@@ -93,7 +94,13 @@ def test_the_digest_is_the_one_that_clickhouse_18_16_gave(warehouse: Any) -> Non
 
 def test_deltas_after_the_base_are_counted_up_to_the_frontier(warehouse: Any) -> None:
     assert rows(warehouse, "reconcile/deltas_after.sql.j2") == ["2"]
-    assert rows(warehouse, "reconcile/later_deltas.sql.j2") == [f"2026-01-01 00:00:00\t{G + 3}"]
+
+
+def test_a_delta_is_found_however_old_its_hour_is(warehouse: Any) -> None:
+    assert sorted(rows(warehouse, "reconcile/later_deltas.sql.j2")) == [
+        f"2024-12-01 00:00:00\t{G + 2}",
+        f"2026-01-01 00:00:00\t{G + 3}",
+    ]
 
 
 def test_the_contract_version_of_a_certificate_is_read_from_its_document(warehouse: Any) -> None:

@@ -13,8 +13,8 @@ import pytest
 from include.contracts.times import delay_bin
 from include.traffic.tally import delay_bins
 from include.traffic.view_truth import VIEWS, SeenEvent, counted_once, view_rows
-from include.traffic.view_truth.arrivals import bin_of
-from include.traffic.view_truth.compare import differences, same
+from include.traffic.view_truth.arrivals import bin_of, enough_lateness
+from include.traffic.view_truth.compare import Within, differences, same
 from include.traffic.view_truth.requests import sample_deviation
 from include.traffic.view_truth.windows import starts_of
 
@@ -133,11 +133,29 @@ def test_late_events_lie_in_the_minute_of_their_arrival() -> None:
 def test_arrival_delay_is_in_bins_by_nearest_rank() -> None:
     events = [at(10, n / 1000) for n in range(1, 100)] + [at(10, 95.678)]
     row = {"stream": "s", "count": 100, "p50": Fraction(50, 1000), "p95": Fraction(95, 1000)}
-    row |= {"p99": Fraction(99, 1000), "max": Fraction(95_678, 1000), "recommended_lateness": 30}
+    row |= {"p99": Fraction(99, 1000), "max": Fraction(95_678, 1000), "recommended_lateness": Within(30, 30)}
     assert rows_of("arrival_delay", events) == [row | {"window": (0, 300)}]
     late = rows_of("arrival_delay", [at(0, 95.678)])[0]
-    assert (late["p50"], late["recommended_lateness"]) == (Fraction(9536, 100), 120)
-    assert rows_of("arrival_delay", [at(0, 0)])[0]["recommended_lateness"] == 0
+    assert (late["p50"], late["recommended_lateness"]) == (Fraction(9536, 100), Within(120, 120))
+
+
+@pytest.mark.parametrize(
+    ("p99_us", "bounds"),
+    [
+        (-60_000_000, (0, 0)),
+        (0, (0, 30)),
+        (1, (30, 30)),
+        (30_000_000, (30, 60)),
+        (30_000_001, (60, 60)),
+        (30_079_000, (60, 60)),
+        (300_500_000, (330, 330)),
+        (2_990_000_000, (3000, 3030)),
+    ],
+)
+def test_the_lateness_that_is_enough_follows_the_exact_percentile(
+    p99_us: int, bounds: tuple[int, int]
+) -> None:
+    assert enough_lateness(p99_us) == Within(*bounds)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +303,11 @@ def test_differences_name_what_is_missing_in_excess_and_unequal() -> None:
         (None, 0, False),
         (Fraction(0), None, False),
         (["a", "b"], ["b", "a"], False),
+        (Within(30, 60), 30, True),
+        (Within(30, 60), 60, True),
+        (Within(30, 60), 0, False),
+        (Within(30, 60), 90, False),
+        (Within(0, 0), None, False),
     ],
 )
 def test_amounts_must_be_equal_and_averages_close(expected: Any, served: Any, equal: bool) -> None:

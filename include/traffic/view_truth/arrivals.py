@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from fractions import Fraction
 
+from include.traffic.view_truth.compare import Within
 from include.traffic.view_truth.windows import Row, SeenEvent, by_window, row
+
+STEP_SECONDS = 30  # of the recommended lateness
+STEP_US = STEP_SECONDS * 1_000_000
 
 
 def _arrival(event: SeenEvent) -> int:
@@ -27,7 +31,10 @@ def late_events(events: Iterable[SeenEvent]) -> list[Row]:
 
 
 def arrival_delay(events: Iterable[SeenEvent]) -> list[Row]:
-    """Five minutes of arrival, by stream, in seconds; percentiles by nearest rank, of the bins' lower edges."""
+    """Five minutes of arrival, by stream, in seconds; percentiles by nearest rank, of the bins' lower edges.
+
+    The recommended lateness is bounded by the exact delays, without bins.
+    """
     rows = []
     for (start, stream), members in by_window(events, 300, 300, lambda e: e.stream, _arrival).items():
         delays_us = [event.kafka_ms * 1000 - event.event_us for event in members]
@@ -43,10 +50,20 @@ def arrival_delay(events: Iterable[SeenEvent]) -> list[Row]:
                 p95=Fraction(p95, 1000),
                 p99=Fraction(p99, 1000),
                 max=Fraction(max(delays_us), 1_000_000),
-                recommended_lateness=math.ceil(Fraction(p99, 30_000)) * 30,
+                recommended_lateness=enough_lateness(sorted(delays_us)[math.ceil(len(delays_us) * 0.99) - 1]),
             )
         )
     return rows
+
+
+def enough_lateness(p99_us: int) -> Within:
+    """Return what the recommended lateness may be, in seconds, given the exact 99th percentile in microseconds.
+
+    At least that percentile rounded up to 30 s; at most what is 1 ms or 1 % above it, the width of a bin, rounded up:
+    one step more, up to fifty minutes.
+    """
+    above_us = p99_us + max(1000, p99_us // 100 + 1)
+    return Within(*(max(0, math.ceil(Fraction(us, STEP_US))) * STEP_SECONDS for us in (p99_us, above_us)))
 
 
 def bin_of(delay_us: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,14 @@ KEYS = (
     "ad_format",
 )
 RELATIVE, ABSOLUTE = 1e-9, 1e-9  # averages are served as Decimals of 10 digits or as doubles
+
+
+@dataclass(frozen=True)
+class Within:
+    """A true value of which only the bounds are known, both included."""
+
+    least: int
+    most: int
 
 
 def differences(expected: Iterable[Row], served: Iterable[Row]) -> list[str]:
@@ -44,6 +53,8 @@ def differences(expected: Iterable[Row], served: Iterable[Row]) -> list[str]:
 
 def same(expected: Any, served: Any) -> bool:
     """Say whether a served value is the true one."""
+    if isinstance(expected, Within):
+        return served is not None and bool(expected.least <= served <= expected.most)
     if isinstance(expected, Fraction | float) and served is not None:
         return math.isclose(float(expected), float(served), rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     return bool(expected == served)

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from include.contracts import Contract, load_contract, load_contracts
 from include.contracts.classifier import Event
 from include.traffic.view_truth import VIEWS, SeenEvent, counted_once, view_rows
-from include.traffic.view_truth.compare import differences
+from include.traffic.view_truth.compare import differences, same
 from tests.helpers import Record, add_event
 from tests.views import HOUR, Desk, text
 
@@ -112,3 +114,37 @@ def test_the_views_say_what_the_events_say(desk: Desk) -> None:
             desk.sealed(cube, pane, frontier=2, **figures)
         desk.certified(contract.stream, text(HOUR)[11:], "11:00:00", frontier=2)
     assert_true(desk, {stream: counted_once(found) for stream, found in events.items()}, "sealed")
+
+
+@pytest.mark.parametrize(
+    "delays",
+    [
+        [0.0],
+        [0.0004],
+        [-30.5],
+        [0.9995],
+        [29.99],
+        [30.0],
+        [30.079],
+        [59.99],
+        [300.5],
+        [1, 299.9],
+        [95.678, 2990],
+    ],
+)
+def test_the_event_at_p99_is_within_the_recommended_lateness(desk: Desk, delays: list[float]) -> None:
+    contract = load_contract("ad_events")
+    (arrival,) = (cube for cube in contract.cubes if cube.arrival_seconds)
+    kafka_ms = round(START.timestamp()) * 1000
+    events = [
+        SeenEvent(
+            contract.stream, kafka_ms * 1000 - round(delays[n % len(delays)] * 1e6), kafka_ms, True, False, {}
+        )
+        for n in range(100)
+    ]
+    only = contract.model_copy(update={"cubes": (arrival,)})
+    for cube, pane, figures in cells(only, list(enumerate(events))):
+        desk.came(cube, pane, **figures)
+    (served,) = desk.served("arrival_delay")
+    (expected,) = view_rows("arrival_delay", events)
+    assert same(expected["recommended_lateness"], served["recommended_lateness"]), (expected, served)
