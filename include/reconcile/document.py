@@ -61,8 +61,8 @@ class Balance(_Part):
 
     A rejected record that was replayed is an event of this or another hour and not among rejected.
 
-    non_records is the recount's own count, ledger_non_records the streaming job's. late and duplicates are among
-    this_hour; duplicates are copies of an identity beyond the first.
+    non_records is the recount's own count, made before it judges any record, ledger_non_records the streaming job's. late
+    and duplicates are among this_hour; duplicates are copies of an identity beyond the first.
     """
 
     partition: Count

@@ -135,6 +135,7 @@ def _compare(client: Client, contract: Contract, document: CertificateDocument, 
         if found is not None and found != wanted
     ]
     findings += _balances(document, again)
+    findings += [f"partition {item}: not each record that was read was judged once" for item in again.torn]
     if not compacted:
         findings += sealed.differences(again, MOST_NAMED)
     return Outcome(DIFFERENT if findings else EQUAL, tuple(_table(rows)), tuple(findings))

@@ -90,7 +90,7 @@ def _write_stream(
     events: Events,
 ) -> None:
     """Write cells and balances of every hour that can be proved, cube by cube, as the cells come from Spark."""
-    found = balance.by_segment(segments, events.counts)
+    found = balance.by_segment(segments, events.delivered, events.counts)
     reads = {plan.hour: [found[segment.range] for segment in plan.segments] for plan in plans}
     left = {epoch(plan.hour): plan for plan in plans}
     for plan in plans:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql.types import BinaryType, IntegerType, LongType, StructField, StructType
 
 from include.contracts import Contract, load_contract
 from include.contracts.classifier import Classifier, Event
 from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
+from include.reconcile import by_version
+from include.reconcile.balance import balances, by_segment
 from include.reconcile.classify import classified
 from include.reconcile.measure import measure
 from include.reconcile.types import OffsetRange, Replayed, Segment
@@ -380,6 +383,32 @@ def test_records_are_judged_under_their_segments_version_and_replayed_ones_under
     assert [cell.came[0] for cell in alone.cells] == [2, 2]
     none = measure(records, second, [replace(s, replayed=()) for s in segments], [asked])
     assert [cell.came[0] for cell in none.cells] == [4, 4], "what it would be under today's contract alone"
+
+
+def test_a_judgement_that_loses_a_record_and_doubles_another_breaks_the_balance(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [(p, offset, text(event_id=f"E{p}{offset}")) for p in (0, 1) for offset in range(4)]
+    records = spark.createDataFrame([(p, o, bytearray(v), KAFKA_MS * 1000) for p, o, v in values], SCHEMA)
+    asked = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
+    segments = [Segment(OffsetRange(p, 0, 5), 4, 0, 0, 1, {asked: 4}) for p in (0, 1)]
+
+    def balanced() -> list[tuple[int, int, bool]]:
+        measured = measure(records, CONTRACT, segments, [asked])
+        reads = by_segment(segments, measured.delivered, measured.counts)
+        return [(b.this_hour, b.non_records, b.holds) for b in balances(asked, list(reads.values()))]
+
+    assert balanced() == [(4, 1, True), (4, 1, True)]
+    own = by_version.judged
+
+    def torn(*given: Any) -> DataFrame:
+        found = own(*given)
+        return found.where("partition = 1 OR offset != 1").unionAll(
+            found.where("partition = 0 AND offset = 2")
+        )
+
+    monkeypatch.setattr("include.reconcile.measure.judged", torn)
+    assert balanced() == [(4, 1, False), (4, 1, True)]
 
 
 def test_copies_without_an_identity_all_count_and_are_counted(spark: SparkSession) -> None:
