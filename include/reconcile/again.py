@@ -31,12 +31,13 @@ Values = tuple[tuple[int, ...], tuple[int, ...]]  # once, as they came
 class Again:
     """What the raw log gives. balance has no ledger behind it: its ledger_non_records are 0.
 
-    torn: partitions in which not each record that was read was judged once.
+    id_reused is what these ranges show. torn: partitions in which not each record that was read was judged once.
     """
 
     cells: Mapping[Key, Values]
     events: int
     events_as_they_came: int
+    id_reused: int
     digest: str
     balance: tuple[Balance, ...]
     torn: tuple[int, ...] = ()
@@ -120,6 +121,7 @@ def recounted_again(
         {(cell.cube, cell.window, cell.dimensions): (cell.once, cell.came) for cell in cells},
         sum(count.once for count in counts),
         sum(count.records for count in counts),
+        sum(count.id_reused for count in counts),
         _digest(client, contract, cells),
         tuple(certified_balance(item) for item in balances),
         tuple(item.partition for item in balances if not item.is_whole),

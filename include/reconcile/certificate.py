@@ -84,6 +84,7 @@ def certificate_document(
             events=recounted.events,
             events_as_they_came=recounted.events_as_they_came,
             events_without_identity=recounted.events_without_identity,
+            id_reused=recounted.id_reused,
         ),
         digest=Digest(value=recounted.digest),
         drifts=list(judgement.drifts),

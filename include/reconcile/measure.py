@@ -46,7 +46,8 @@ class SegmentCount:
 
     once: each identity once. without_identity: those among the records that have none, so that every copy counts.
     replayed: they are dead letters that a later batch folded, judged under that batch's contract version.
-    places: which records they are, as in `delivered`.
+    id_reused: those of `once` whose identity was read as an event of another hour, too. places: which records they
+    are, as in `delivered`.
     """
 
     segment: int
@@ -57,6 +58,7 @@ class SegmentCount:
     late: int
     replayed: bool = False
     without_identity: int = 0
+    id_reused: int = 0
     places: int = 0
 
 
@@ -139,6 +141,7 @@ def _counted(events: DataFrame) -> DataFrame:
         F.count_if("wins").alias("once"),
         F.count_if("late").alias("late"),
         F.count_if("anonymous").alias("without_identity"),
+        F.count_if("id_reused").alias("id_reused"),
         places().alias("places"),
     )
 

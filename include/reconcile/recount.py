@@ -161,5 +161,6 @@ def _record(
         balances=balances,
         findings=tuple(sentence for read in reads for sentence in balance.findings(read)),
         events_without_identity=sum(count.without_identity for count in counts),
+        id_reused=sum(count.id_reused for count in counts),
     )
     store.write_recount(client, plan, recounted)

@@ -196,7 +196,8 @@ class Differences:
 class Recounted:
     """What the recount found for an hour, without its rows, which are in the sealed tables.
 
-    events_without_identity: how many of its events have no identity, so that every copy counts.
+    events_without_identity: how many of its events have no identity, so that every copy counts. id_reused: how many of
+    its identities were read as an event of another hour, too, which is as much as the read ranges show.
     """
 
     windows: int
@@ -208,6 +209,7 @@ class Recounted:
     findings: tuple[str, ...] = ()
     verdict: str | None = None
     events_without_identity: int | None = None
+    id_reused: int | None = None
 
 
 @dataclass(frozen=True)

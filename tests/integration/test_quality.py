@@ -75,7 +75,7 @@ def write_hour(client: Client) -> None:
     )
     client.execute(
         "INSERT INTO certificates VALUES",
-        [(STREAM, HOUR, BATCH + 1, 7, "PROVED", 60, 840, 3980, 3980, 4000, "", "{}", NOW)],
+        [(STREAM, HOUR, BATCH + 1, 7, "PROVED", 60, 840, 3980, 3980, 0, 4000, "", "{}", NOW)],
     )
 
 
