@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_driver import Client
@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from include.contracts import Contract, Cube
 from include.reconcile import balance, compare
 from include.reconcile.candidates import sealed_rows, stored
+from include.reconcile.certificate import certified_balance
 from include.reconcile.document import Balance, CertificateDocument, OffsetSpan
 from include.reconcile.measure import Cell, Measurement, measure
 from include.reconcile.ranges import join
@@ -28,13 +29,18 @@ Values = tuple[tuple[int, ...], tuple[int, ...]]  # once, as they came
 
 @dataclass(frozen=True)
 class Again:
-    """What the raw log gives. balance has no ledger behind it: its ledger_non_records are 0."""
+    """What the raw log gives. balance has no ledger behind it: its ledger_non_records are 0.
+
+    id_reused is what these ranges show. torn: partitions in which not each record that was read was judged once.
+    """
 
     cells: Mapping[Key, Values]
     events: int
     events_as_they_came: int
+    id_reused: int
     digest: str
     balance: tuple[Balance, ...]
+    torn: tuple[int, ...] = ()
 
     @property
     def windows(self) -> int:
@@ -102,21 +108,23 @@ def recounted_again(
         (_segment(item) for item in document.offset_ranges),
         key=lambda segment: segment.range,
     )
-    measured = Measurement([], [])
+    measured = Measurement([], [], [])
     if segments:
         reads = join(segment.range for segment in segments)
         records = read_ranges(spark(), settings, contract.topic.name, reads)
         measured = measure(records, contract, segments, [hour], other_versions(client, contract, segments))
     cells = [cell for cell in measured.cells if cell.hour == hour]
     counts = [count for count in measured.counts if count.hour == hour]
-    found = balance.by_segment(segments, measured.counts)
+    found = balance.by_segment(segments, measured.delivered, measured.counts)
     balances = balance.balances(hour, [found[segment.range] for segment in segments])
     return Again(
         {(cell.cube, cell.window, cell.dimensions): (cell.once, cell.came) for cell in cells},
         sum(count.once for count in counts),
         sum(count.records for count in counts),
+        sum(count.id_reused for count in counts),
         _digest(client, contract, cells),
-        tuple(Balance(**asdict(item), rejected=item.rejected) for item in balances),
+        tuple(certified_balance(item) for item in balances),
+        tuple(item.partition for item in balances if not item.is_whole),
     )
 
 

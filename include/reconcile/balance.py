@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import xor
 
+from include.reconcile.delivered import Delivered
 from include.reconcile.measure import SegmentCount
 from include.reconcile.ranges import join
 from include.reconcile.types import OffsetRange, PartitionBalance, Segment
@@ -15,17 +18,21 @@ from include.reconcile.types import OffsetRange, PartitionBalance, Segment
 class SegmentRead:
     """What the recount found in a segment; hours: epoch second -> (events, copies counted once).
 
+    records: those that Kafka delivered, counted before any was judged; each_once: whether it is these that were judged,
+    and none of them twice.
     replayed: the same of the dead letters that are listed as replayed, which nothing else here counts but late_by_hour.
     refused: those of them that the contract version of their replay rejects, by reason.
     """
 
     segment: Segment
+    records: int
     hours: dict[int, tuple[int, int]]
     late: int
     late_by_hour: dict[int, int]
     rejected: dict[str, int]
     replayed: dict[int, tuple[int, int]] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
+    each_once: bool = True
 
     @property
     def accepted(self) -> int:
@@ -41,11 +48,17 @@ class SegmentRead:
     @property
     def non_records(self) -> int:
         """Offsets that delivered nothing; negative if more was read than there are offsets."""
-        return self.segment.range.offsets - self.accepted - self.dead_letters
+        return self.segment.range.offsets - self.records
 
 
-def by_segment(segments: Sequence[Segment], counts: Sequence[SegmentCount]) -> dict[OffsetRange, SegmentRead]:
-    """Return what was read of each segment, those that delivered nothing included."""
+def by_segment(
+    segments: Sequence[Segment], delivered: Sequence[Delivered], counts: Sequence[SegmentCount]
+) -> dict[OffsetRange, SegmentRead]:
+    """Return what was read of each segment and what became of it, those that delivered nothing included.
+
+    A record with neither an hour nor a reason was not judged, and is in no class.
+    """
+    read = {item.segment: item for item in delivered}
     found: dict[int, list[SegmentCount]] = defaultdict(list)
     for count in counts:
         found[count.segment].append(count)
@@ -58,14 +71,19 @@ def by_segment(segments: Sequence[Segment], counts: Sequence[SegmentCount]) -> d
         refused: Counter[str] = Counter()
         own_late = 0
         for count in found[index]:
-            if count.reason is not None or count.hour is None:
-                (refused if count.replayed else rejected)[str(count.reason)] += count.records
+            if count.reason is not None:
+                (refused if count.replayed else rejected)[count.reason] += count.records
+                continue
+            if count.hour is None:
                 continue
             (replayed if count.replayed else hours)[count.hour] = (count.records, count.once)
             late[count.hour] += count.late
             own_late += 0 if count.replayed else count.late
+        before = read.get(index, Delivered(index, 0, 0))
+        judged = reduce(xor, (count.places for count in found[index]), 0)
         result[segment.range] = SegmentRead(
-            segment, hours, own_late, dict(late), dict(rejected), replayed, dict(refused)
+            *(segment, before.records, hours, own_late, dict(late), dict(rejected), replayed, dict(refused)),
+            each_once=judged == before.places,
         )
     return result
 
@@ -138,4 +156,5 @@ def _balance(partition: int, hour: int, reads: list[SegmentRead]) -> PartitionBa
         ledger_non_records=sum(read.segment.non_records for read in reads),
         late=sum(read.late_by_hour.get(hour, 0) for read in reads),
         duplicates=this_hour - sum(once for _, once in here),
+        each_once=all(read.each_once for read in reads),
     )

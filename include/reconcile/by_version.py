@@ -1,7 +1,7 @@
 """Classifies each record under the contract version that its ledger row carries, in columns of the loaded contract.
 
-Records of one version cost what they always did. Where segments differ in version, Spark reads the
-ranges once for each version, which happens only in runs that cover the hours of a change.
+Where segments differ in version, Spark goes through the records once for each version, which happens
+only in runs that cover the hours of a change.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from include.reconcile.types import (
     Differences,
     HourPlan,
     Judgement,
+    PartitionBalance,
     ReconcileError,
     Recounted,
     Segment,
@@ -76,13 +77,14 @@ def certificate_document(
         seal=plan.seal,
         base=Base(**asdict(plan.base)) if plan.base else None,
         offset_ranges=[_span(segment) for segment in plan.segments],
-        balance=[Balance(**asdict(item), rejected=item.rejected) for item in recounted.balances],
+        balance=[certified_balance(item) for item in recounted.balances],
         figures=Figures(
             windows=recounted.windows,
             cells=recounted.cells,
             events=recounted.events,
             events_as_they_came=recounted.events_as_they_came,
             events_without_identity=recounted.events_without_identity,
+            id_reused=recounted.id_reused,
         ),
         digest=Digest(value=recounted.digest),
         drifts=list(judgement.drifts),
@@ -92,6 +94,13 @@ def certificate_document(
         run_again=_run_again(plan),
     )
     return document.model_dump(mode="json")
+
+
+def certified_balance(item: PartitionBalance) -> Balance:
+    """Return a balance as a certificate has it, in which each record was judged once: else there is no certificate."""
+    figures = asdict(item)
+    del figures["each_once"]
+    return Balance(**figures, rejected=item.rejected)
 
 
 def _span(segment: Segment) -> OffsetSpan:

@@ -61,8 +61,8 @@ class Balance(_Part):
 
     A rejected record that was replayed is an event of this or another hour and not among rejected.
 
-    non_records is the recount's own count, ledger_non_records the streaming job's. late and duplicates are among
-    this_hour; duplicates are copies of an identity beyond the first.
+    non_records is the recount's own count, made before it judges any record, ledger_non_records the streaming job's. late
+    and duplicates are among this_hour; duplicates are copies of an identity beyond the first.
     """
 
     partition: Count
@@ -81,7 +81,9 @@ class Balance(_Part):
 class Figures(_Part):
     """Sizes of the hour. events counts each identity once, and every copy of an event that has no identity.
 
-    events_without_identity is how many of those there are, null in certificates of before they were counted.
+    events_without_identity is how many of those there are. id_reused is how many of the hour's identities the recount
+    also read as an event of another hour: what its ranges show, a report and no part of the proof. Both are null in
+    certificates of before they were counted.
     """
 
     windows: Count
@@ -89,6 +91,7 @@ class Figures(_Part):
     events: Count
     events_as_they_came: Count
     events_without_identity: Count | None = None
+    id_reused: Count | None = None
 
 
 class Digest(_Part):

@@ -1,7 +1,8 @@
 """The verdict of an hour from what was measured. Pure: no clock, no service.
 
 PROVED when everything is equal; otherwise REPAIRED where repair is allowed, since the exact
-rows are written and read back before this is asked, and DRIFTED where it is not.
+rows are written and read back before this is asked, and DRIFTED where it is not. A recount that did
+not judge each record that it read once repairs nothing: its hour is DRIFTED until one that did.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ def judge(measured: Measured) -> Judgement:
         for b in measured.balances
         if not b.holds
     ]
+    torn = [b.partition for b in measured.balances if not b.is_whole]
+    if torn:
+        reasons.append(f"the recount did not judge each record that it read once, in partitions {torn}")
     balanced = sum(balance.this_hour for balance in measured.balances)
     if balanced != measured.events_as_they_came:
         reasons.append(
@@ -76,7 +80,7 @@ def judge(measured: Measured) -> Judgement:
     if not reasons:
         return Judgement(PROVED, "; ".join(["equal at once", *filled]))
     drifts = all_drifts(measured.findings, measured.batches, differences)
-    verdict = REPAIRED if measured.repair_allowed else DRIFTED
+    verdict = REPAIRED if measured.repair_allowed and not torn else DRIFTED
     return Judgement(verdict, "; ".join(reasons + filled), differences, drifts)
 
 

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from include.contracts import Contract, Cube
 from include.reconcile import cell_columns
 from include.reconcile.by_version import REPLAYED, judged
+from include.reconcile.delivered import Delivered, delivered, places
 from include.reconcile.reading import segment_index
 from include.reconcile.types import Segment
 from include.reconcile.winners import with_winners
@@ -44,6 +46,8 @@ class SegmentCount:
 
     once: each identity once. without_identity: those among the records that have none, so that every copy counts.
     replayed: they are dead letters that a later batch folded, judged under that batch's contract version.
+    id_reused: those of `once` whose identity was read as an event of another hour, too. places: which records they
+    are, as in `delivered`.
     """
 
     segment: int
@@ -54,12 +58,15 @@ class SegmentCount:
     late: int
     replayed: bool = False
     without_identity: int = 0
+    id_reused: int = 0
+    places: int = 0
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was read: counts of each segment, and cells of every event hour that was asked for."""
+    """What was read: records of each segment, what became of them, and cells of the event hours that were asked for."""
 
+    delivered: list[Delivered]
     counts: list[SegmentCount]
     cells: list[Cell]
 
@@ -67,8 +74,8 @@ class Measurement:
 class Events:
     """The judged records of some segments, kept by Spark until `measured` ends."""
 
-    def __init__(self, kept: DataFrame, contract: Contract) -> None:
-        self._kept, self._contract = kept, contract
+    def __init__(self, kept: DataFrame, contract: Contract, read: list[Delivered]) -> None:
+        self._kept, self._contract, self.delivered = kept, contract, read
         self.counts = [_count(row) for row in _counted(kept).collect()]
 
     def cells(self, cube: Cube, hours: Sequence[int]) -> Iterator[Cell]:
@@ -93,14 +100,21 @@ def measured(
 ) -> Iterator[Events]:
     """Judge (partition, offset, value, kafka_us) and count them; cells are of these hours, epoch seconds.
 
-    versions: by number, the contracts under which the records of segments of other versions are judged.
+    versions: by number, the contracts under which the records of segments of other versions are judged. The log is
+    read once: its records stay on disk until they are counted and judged, each by a pass of its own.
     """
     numbered = records.withColumn("segment", segment_index(segments)).where("segment >= 0")
-    kept = with_winners(judged(numbered, contract, segments, versions or {}), contract, hours).persist()
+    numbered.persist(StorageLevel.DISK_ONLY)
     try:
-        yield Events(kept, contract)
+        kept = with_winners(judged(numbered, contract, segments, versions or {}), contract, hours).persist()
+        try:
+            events = Events(kept, contract, delivered(numbered))
+            numbered.unpersist()
+            yield events
+        finally:
+            kept.unpersist()
     finally:
-        kept.unpersist()
+        numbered.unpersist()
 
 
 def measure(
@@ -117,7 +131,7 @@ def measure(
     """
     with measured(records, contract, segments, hours, versions) as events:
         cells = [cell for cube in contract.cubes for cell in events.cells(cube, hours)]
-        return Measurement(events.counts, cells)
+        return Measurement(events.delivered, events.counts, cells)
 
 
 def _counted(events: DataFrame) -> DataFrame:
@@ -127,6 +141,8 @@ def _counted(events: DataFrame) -> DataFrame:
         F.count_if("wins").alias("once"),
         F.count_if("late").alias("late"),
         F.count_if("anonymous").alias("without_identity"),
+        F.count_if("id_reused").alias("id_reused"),
+        places().alias("places"),
     )
 
 

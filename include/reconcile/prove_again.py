@@ -41,7 +41,7 @@ from include.warehouse.contract_versions import UnknownContractVersionError, rea
 EQUAL, DIFFERENT, UNKNOWN = 0, 1, 2
 MOST_NAMED = 20
 Row = tuple[
-    str, int | str, int | str, int | str | None
+    str, int | str | None, int | str, int | str | None
 ]  # figure, certificate, raw log, sealed rows if it is there
 UNANSWERED = (
     *(BrokerUnreachableError, TopicMissingError, UnknownContractVersionError, NoCertificateError),
@@ -128,6 +128,7 @@ def _compare(client: Client, contract: Contract, document: CertificateDocument, 
         ("events as they came", said.events_as_they_came, again.events_as_they_came, None),
         ("digest", document.digest.value, again.digest, None if compacted else sealed.digest),
     ]
+    reported: Row = ("id_reused, not compared", said.id_reused, again.id_reused, None)
     findings = [
         f"{name}: {what} {found or 'nothing'}, the certificate says {wanted or 'nothing'}"
         for name, wanted, raw, rows_now in rows
@@ -135,9 +136,10 @@ def _compare(client: Client, contract: Contract, document: CertificateDocument, 
         if found is not None and found != wanted
     ]
     findings += _balances(document, again)
+    findings += [f"partition {item}: not each record that was read was judged once" for item in again.torn]
     if not compacted:
         findings += sealed.differences(again, MOST_NAMED)
-    return Outcome(DIFFERENT if findings else EQUAL, tuple(_table(rows)), tuple(findings))
+    return Outcome(DIFFERENT if findings else EQUAL, tuple(_table([*rows, reported])), tuple(findings))
 
 
 def _balances(document: CertificateDocument, again: Again) -> list[str]:

@@ -90,7 +90,7 @@ def _write_stream(
     events: Events,
 ) -> None:
     """Write cells and balances of every hour that can be proved, cube by cube, as the cells come from Spark."""
-    found = balance.by_segment(segments, events.counts)
+    found = balance.by_segment(segments, events.delivered, events.counts)
     reads = {plan.hour: [found[segment.range] for segment in plan.segments] for plan in plans}
     left = {epoch(plan.hour): plan for plan in plans}
     for plan in plans:
@@ -161,5 +161,6 @@ def _record(
         balances=balances,
         findings=tuple(sentence for read in reads for sentence in balance.findings(read)),
         events_without_identity=sum(count.without_identity for count in counts),
+        id_reused=sum(count.id_reused for count in counts),
     )
     store.write_recount(client, plan, recounted)

@@ -37,7 +37,10 @@ class HoursNotProvedError(ReconcileError):
 
 @dataclass(frozen=True)
 class HourLine:
-    """One hour of a run. hour is YYYY-MM-DDTHH, as in the asset's partition key; waits: for a person's approval."""
+    """One hour of a run. hour is YYYY-MM-DDTHH, as in the asset's partition key; waits: for a person's approval.
+
+    remarks: what the recount counted among the hour's events, by name, without what is zero.
+    """
 
     stream: str
     hour: str
@@ -50,6 +53,7 @@ class HourLine:
     reason: str
     cells: tuple[Difference, ...] = ()
     waits: bool = False
+    remarks: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(
@@ -69,12 +73,23 @@ class HourLine:
             reason=judgement.reason,
             cells=differences.cells[:MOST_CELLS_SHOWN],
             waits=waits,
+            remarks=_remarks(recounted) if recounted else (),
         )
 
     @property
     def differences(self) -> int:
         """Differing cells."""
         return self.missing + self.excess + self.mismatched
+
+
+def _remarks(recounted: Recounted) -> tuple[tuple[str, int], ...]:
+    counted = {
+        "late": sum(item.late for item in recounted.balances),
+        "duplicates": sum(item.duplicates for item in recounted.balances),
+        "without identity": recounted.events_without_identity or 0,
+        "id_reused": recounted.id_reused or 0,
+    }
+    return tuple((name, count) for name, count in counted.items() if count)
 
 
 def table(lines: Sequence[HourLine]) -> str:
@@ -99,6 +114,15 @@ def table(lines: Sequence[HourLine]) -> str:
         ).rstrip()
         for row in rows
     )
+
+
+def remarks(lines: Sequence[HourLine]) -> list[str]:
+    """Return a line for each hour of whose events there is something to remark, whatever the verdict."""
+    return [
+        f"{line.stream} {line.hour}: " + ", ".join(f"{name} {count:,}" for name, count in line.remarks)
+        for line in lines
+        if line.remarks
+    ]
 
 
 def differing(lines: Sequence[HourLine]) -> list[str]:
@@ -127,8 +151,9 @@ def evidence(lines: Sequence[HourLine], run: str, certificates: Path) -> list[st
 
 
 def log_table(lines: Sequence[HourLine], run: str, certificates: Path) -> None:
-    """Log the table, what differed, and where the evidence is, one log line for each of their lines."""
-    for row in [*table(lines).splitlines(), *differing(lines), *evidence(lines, run, certificates)]:
+    """Log the table, what is remarkable, what differed and where the evidence is, a log line for each of their lines."""
+    found = [*table(lines).splitlines(), *remarks(lines), *differing(lines)]
+    for row in [*found, *evidence(lines, run, certificates)]:
         log.info("%s", row)
 
 

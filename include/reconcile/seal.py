@@ -178,11 +178,12 @@ def _insert_certificate(
     document = certificate_document(plan, recounted, judgement, datetime.now(UTC), previous, by)
     client.execute(
         "INSERT INTO certificates (stream, hour, frontier, seal, verdict, windows, cells, events, "
-        "events_as_they_came, offsets, digest, document, certified_at) VALUES",
+        "events_as_they_came, id_reused, offsets, digest, document, certified_at) VALUES",
         [
             (
                 *(plan.stream, plan.hour, plan.frontier, plan.seal, judgement.verdict),
                 *(recounted.windows, recounted.cells, recounted.events, recounted.events_as_they_came),
+                recounted.id_reused,
                 *(plan.offsets, recounted.digest, json.dumps(document, sort_keys=True), datetime.now(UTC)),
             )
         ],

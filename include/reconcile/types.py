@@ -124,8 +124,9 @@ class HourPlan:
 class PartitionBalance:
     """The balance of an hour in one partition; offsets = this_hour + other_hours + rejected + non_records.
 
-    The recount and the ledger count non-records each on their own, and must come to the same. A dead letter that a
-    valid ledger row lists as replayed is an event of this or another hour, and not among rejected.
+    The recount counts non-records before it judges any record, and must come to what the ledger counted on its own.
+    each_once: whether the records that were judged are those that were read, each once. A dead letter that a valid
+    ledger row lists as replayed is an event of this or another hour, and not among rejected.
     """
 
     partition: int
@@ -138,6 +139,7 @@ class PartitionBalance:
     ledger_non_records: int
     late: int
     duplicates: int
+    each_once: bool = True
 
     @property
     def rejected(self) -> int:
@@ -145,13 +147,18 @@ class PartitionBalance:
         return sum(self.rejected_by_reason.values())
 
     @property
-    def holds(self) -> bool:
-        """Whether each offset has one class."""
+    def is_whole(self) -> bool:
+        """Whether the recount gave each offset one class, whatever the ledger says."""
         return (
-            self.non_records == self.ledger_non_records
+            self.each_once
             and self.non_records >= 0
             and self.offsets == self.this_hour + self.other_hours + self.rejected + self.non_records
         )
+
+    @property
+    def holds(self) -> bool:
+        """Whether each offset has one class, and the ledger counts as many non-records."""
+        return self.is_whole and self.non_records == self.ledger_non_records
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,8 @@ class Differences:
 class Recounted:
     """What the recount found for an hour, without its rows, which are in the sealed tables.
 
-    events_without_identity: how many of its events have no identity, so that every copy counts.
+    events_without_identity: how many of its events have no identity, so that every copy counts. id_reused: how many of
+    its identities were read as an event of another hour, too, which is as much as the read ranges show.
     """
 
     windows: int
@@ -201,6 +209,7 @@ class Recounted:
     findings: tuple[str, ...] = ()
     verdict: str | None = None
     events_without_identity: int | None = None
+    id_reused: int | None = None
 
 
 @dataclass(frozen=True)

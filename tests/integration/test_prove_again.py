@@ -123,8 +123,9 @@ def test_an_untouched_hour_is_equal_and_nothing_is_written(proved: Proved) -> No
         "events",
         "events",
         "digest",
+        "id_reused,",
     ]
-    digest = re.split(" {2,}", outcome.table[-1])[1:]
+    digest = re.split(" {2,}", outcome.table[-2])[1:]
     assert digest == [proved.document.digest.value] * 3
     assert {table: proved.client.execute(f"SELECT count() FROM {table}") for table in tables} == rows
 
@@ -153,6 +154,15 @@ def test_a_document_that_claims_more_than_the_log_holds_is_refuted(proved: Prove
     assert outcome.code == prove_again.DIFFERENT
     assert outcome.findings[0].startswith(f"events: the raw log gives {proved.document.figures.events}")
     assert "partition 0: late" in outcome.findings[1]
+
+
+def test_other_neighbours_read_than_at_the_seal_are_shown_and_no_difference(proved: Proved) -> None:
+    assert proved.document.figures.id_reused == 0
+    for said in (7, None):
+        figures = proved.document.figures.model_copy(update={"id_reused": said})
+        outcome = proved.again(proved.document.model_copy(update={"figures": figures}))
+        assert (outcome.code, outcome.findings) == (prove_again.EQUAL, ())
+        assert outcome.table[-1].split()[-3:] == ["-" if said is None else "7", "0", "-"]
 
 
 def test_a_certificate_keeps_its_schema_as_row_and_as_file(proved: Proved, tmp_path: object) -> None:
@@ -250,7 +260,8 @@ def test_a_seal_after_compaction_is_proved_names_what_changed_and_the_old_one_ca
     assert proved.again(document).code == prove_again.EQUAL
     earlier = proved.again(proved.document)
     assert earlier.code == prove_again.EQUAL, earlier.findings
-    assert earlier.table[-1].split()[-1] == "-"
+    assert earlier.table[-2].startswith("digest")
+    assert earlier.table[-2].split()[-1] == "-"
 
 
 def test_rows_removed_from_the_seal_in_force_are_missing_not_compacted(proved: Proved) -> None:

@@ -82,7 +82,7 @@ def write_hour(client: Client) -> None:
     )
     client.execute(
         "INSERT INTO certificates VALUES",
-        [(STREAM, HOUR, BATCH + 1, 7, "PROVED", 60, 840, EVENTS, EVENTS, 4000, "", "{}", NOW)],
+        [(STREAM, HOUR, BATCH + 1, 7, "PROVED", 60, 840, EVENTS, EVENTS, 0, 4000, "", "{}", NOW)],
     )
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, IntegerType, LongType, StructField, StructType
 
 from include.contracts import Contract, load_contract
 from include.contracts.classifier import Classifier, Event
 from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
+from include.reconcile import by_version
+from include.reconcile.balance import balances, by_segment
 from include.reconcile.classify import classified
 from include.reconcile.measure import measure
 from include.reconcile.types import OffsetRange, Replayed, Segment
+from include.reconcile.winners import with_winners
 from tests.helpers import ad_event
 
 CONTRACT = load_contract("ad_events")
@@ -382,6 +388,82 @@ def test_records_are_judged_under_their_segments_version_and_replayed_ones_under
     assert [cell.came[0] for cell in none.cells] == [4, 4], "what it would be under today's contract alone"
 
 
+def test_an_identity_of_two_hours_is_told_in_each_that_is_asked_for_and_counts_in_each(
+    spark: SparkSession,
+) -> None:
+    hour = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
+    in_hour = {"twice": ["02:00:00", "02:04:08"], "here": ["02:00:01"], "both": ["02:00:02", "01:59:59"]}
+    in_hour["thrice"] = ["02:00:03", "01:00:00", "01:00:00", "00:59:00"]
+    values = [
+        text(event_id=name, timestamp=f"2025-12-16T{at}") for name, seen in in_hour.items() for at in seen
+    ]
+    values += [b"{", b"{"]
+    rows = [(at % 2, at, bytearray(value), KAFKA_MS * 1000) for at, value in enumerate(values)]
+    segments = [Segment(OffsetRange(p, 0, len(values)), 0, 0, 0, 0, {}) for p in (0, 1)]
+    figures = []
+    for asked in ([hour], [hour, hour - 3600], [hour - 7200]):
+        measured = measure(spark.createDataFrame(rows, SCHEMA), CONTRACT, segments, asked)
+        found: dict[int | None, Counter[str]] = {h: Counter() for h in (hour, hour - 3600, hour - 7200, None)}
+        for count in measured.counts:
+            found[count.hour].update(records=count.records, once=count.once, id_reused=count.id_reused)
+        assert found[hour] == {"records": 5, "once": 4, "id_reused": 2}
+        assert found[hour - 3600] == {"records": 3, "once": 2, "id_reused": 2}
+        assert found[hour - 7200] == {"records": 1, "once": 1, "id_reused": 1}
+        assert found[None]["id_reused"] == 0
+        figures.append(sorted((c.window, c.once, c.came) for c in measured.cells if c.hour == hour))
+    assert figures[0] == figures[1]
+
+
+def test_records_without_an_identity_are_none_that_recurs(spark: SparkSession) -> None:
+    logs = load_contract("logs")
+    line = b'10.0.3.7 - - [16/Dec/2025:%s +0000] "GET /checkout/cart HTTP/1.1" 502 512'
+    rows = [
+        (0, at, bytearray(line % seen), KAFKA_MS * 1000) for at, seen in enumerate((b"02:04:08", b"01:04:08"))
+    ]
+    hour = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
+    segments = [Segment(OffsetRange(0, 0, 2), 0, 0, 0, 0, {})]
+    nameless = logs.model_copy(update={"identity": ()})
+    for contract in (logs, nameless):
+        measured = measure(spark.createDataFrame(rows, SCHEMA), contract, segments, [hour, hour - 3600])
+        assert [(c.records, c.once, c.id_reused) for c in measured.counts] == [(1, 1, 0), (1, 1, 0)]
+
+
+def test_identities_are_told_apart_by_one_shuffle_and_one_sort(spark: SparkSession) -> None:
+    rows = [(0, 0, bytearray(text()), KAFKA_MS * 1000)]
+    records = spark.createDataFrame(rows, SCHEMA).withColumn("segment", F.lit(0))
+    judged = by_version.judged(records, CONTRACT, [], {})
+    plan = with_winners(judged, CONTRACT, [0])._jdf.queryExecution().sparkPlan().toString()
+    prepared = with_winners(judged, CONTRACT, [0])._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("Window ") == 2, plan
+    assert (prepared.count("Exchange "), prepared.count("Sort ")) == (1, 1), prepared
+
+
+def test_a_judgement_that_loses_a_record_and_doubles_another_breaks_the_balance(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = [(p, offset, text(event_id=f"E{p}{offset}")) for p in (0, 1) for offset in range(4)]
+    records = spark.createDataFrame([(p, o, bytearray(v), KAFKA_MS * 1000) for p, o, v in values], SCHEMA)
+    asked = int(datetime(2025, 12, 16, 2, tzinfo=UTC).timestamp())
+    segments = [Segment(OffsetRange(p, 0, 5), 4, 0, 0, 1, {asked: 4}) for p in (0, 1)]
+
+    def balanced() -> list[tuple[int, int, bool]]:
+        measured = measure(records, CONTRACT, segments, [asked])
+        reads = by_segment(segments, measured.delivered, measured.counts)
+        return [(b.this_hour, b.non_records, b.holds) for b in balances(asked, list(reads.values()))]
+
+    assert balanced() == [(4, 1, True), (4, 1, True)]
+    own = by_version.judged
+
+    def torn(*given: Any) -> DataFrame:
+        found = own(*given)
+        return found.where("partition = 1 OR offset != 1").unionAll(
+            found.where("partition = 0 AND offset = 2")
+        )
+
+    monkeypatch.setattr("include.reconcile.measure.judged", torn)
+    assert balanced() == [(4, 1, False), (4, 1, True)]
+
+
 def test_copies_without_an_identity_all_count_and_are_counted(spark: SparkSession) -> None:
     logs = load_contract("logs")
     line = b'10.0.3.7 - - [16/Dec/2025:02:04:08 +0000] "GET /checkout/cart HTTP/1.1" 502 512'
@@ -393,8 +475,8 @@ def test_copies_without_an_identity_all_count_and_are_counted(spark: SparkSessio
     measured = measure(
         spark.createDataFrame(rows, SCHEMA), logs, [Segment(OffsetRange(0, 0, 5), 0, 0, 0, 0, {})], [asked]
     )
-    counted = [(c.records, c.once, c.without_identity) for c in measured.counts]
-    assert counted == [(5, 4, 2)]
+    counted = [(c.records, c.once, c.without_identity, c.id_reused) for c in measured.counts]
+    assert counted == [(5, 4, 2, 0)]
     names = [item.name for item in logs.cubes[0].measures]
     once = {
         c.dimensions: dict(zip(names, c.once, strict=True))

@@ -11,7 +11,7 @@ HOUR = 1_765_846_800
 SEGMENT = Segment(
     OffsetRange(3, 100, 120), accepted=12, rejected=3, late=0, non_records=5, hours={HOUR: 10, 0: 2}
 )
-READ = SegmentRead(SEGMENT, {HOUR: (10, 9), 0: (2, 2)}, 0, {}, {"schema": 3})
+READ = SegmentRead(SEGMENT, 15, {HOUR: (10, 9), 0: (2, 2)}, 0, {}, {"schema": 3})
 
 
 def test_offsets_of_every_class_add_up_and_equal_the_ledger() -> None:
@@ -30,11 +30,25 @@ def test_a_ledger_with_other_non_records_breaks_the_balance() -> None:
 
 
 def test_fewer_records_than_the_ledger_counted_are_gone_and_more_are_not() -> None:
-    fewer = replace(READ, hours={HOUR: (8, 8), 0: (2, 2)})
+    fewer = replace(READ, records=13, hours={HOUR: (8, 8), 0: (2, 2)})
     assert vanished([READ, fewer]) == [
         "partition 3: 2 of the records that the ledger counted in offsets 100 to 120 are gone"
     ]
-    assert vanished([replace(READ, rejected={"schema": 4})]) == []
+    assert vanished([replace(READ, records=16, rejected={"schema": 4})]) == []
+
+
+def test_each_part_of_a_balance_can_break_it() -> None:
+    broken = {
+        "one record of this hour is lost": {"hours": {HOUR: (9, 8), 0: (2, 2)}},
+        "one record of another hour is there twice": {"hours": {HOUR: (10, 9), 0: (3, 3)}},
+        "one reject is lost": {"rejected": {"schema": 2}},
+        "one record more was read": {"records": 16},
+        "more was read than there are offsets": {"records": 21, "rejected": {"schema": 9}},
+        "one is lost and another there twice": {"each_once": False},
+    }
+    for what, change in broken.items():
+        (balance,) = balances(HOUR, [replace(READ, **change)])  # type: ignore[arg-type]
+        assert (balance.is_whole, balance.holds) == (False, False), f"{what}: {balance}"
 
 
 REPLAYS = (Replayed(101, HOUR, 9, 2), Replayed(102, 0, 9, 2))

@@ -34,7 +34,7 @@ BASE = Certificate((1 << 40) | 3, 7, "ad_events=1-2-3")
 SEGMENT = Segment(OffsetRange(0, 10, 40), 30, 0, 1, 0, {})
 PLAN = HourPlan("run-1", "ad_events", HOUR, 11, 1, (1 << 40) | 9, BASE, 1, "auto", (SEGMENT,))
 BALANCE = PartitionBalance(0, ((10, 40),), 30, 27, 1, {"schema": 2}, 0, 0, 1, 4)
-RECOUNTED = Recounted(5, 9, 23, 27, "ad_events=9-8-7", (BALANCE,))
+RECOUNTED = Recounted(5, 9, 23, 27, "ad_events=9-8-7", (BALANCE,), id_reused=6)
 LOST = Difference("ad_events", HOUR, "country=US", "missing", "event_count=3", "")
 FOUND = Judgement(REPAIRED, "served figures differ", Differences(missing=300, cells=(LOST,) * 200))
 CHANGED = Amendments(
@@ -66,6 +66,7 @@ def test_it_says_what_was_read_found_repaired_and_changed() -> None:
     assert (found.hour, found.certified_at) == (HOUR, NOW.replace(microsecond=0))
     assert (found.verdict, found.repaired_by, found.contract_version) == ("REPAIRED", "reconcile_hour", 1)
     assert [(item.partition, item.start, item.end) for item in found.offset_ranges] == [(0, 10, 40)]
+    assert found.figures.id_reused == 6
     (balance,) = found.balance
     assert balance.offsets == balance.this_hour + balance.other_hours + balance.rejected + balance.non_records
     assert (found.differences.missing, len(found.differences.first)) == (300, 100)
@@ -85,6 +86,16 @@ def test_a_hour_that_was_equal_at_once_was_repaired_by_nobody() -> None:
         replace(PLAN, base=None), RECOUNTED, Judgement("PROVED", "equal at once"), NOW
     )
     assert (document["repaired_by"], document["base"], document["amendments"]) == (None, None, None)
+
+
+def test_identities_of_other_hours_change_nothing_but_their_own_figure() -> None:
+    none, some = (
+        certificate_document(PLAN, replace(RECOUNTED, id_reused=count), FOUND, NOW, CHANGED)
+        for count in (0, 6)
+    )
+    assert some == {**none, "figures": {**none["figures"], "id_reused": 6}}
+    old = CertificateDocument.model_validate({**none, "figures": {**none["figures"], "id_reused": None}})
+    assert old.figures.id_reused is None
 
 
 def test_only_what_is_verified_gets_a_certificate() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -70,8 +71,7 @@ def test_a_cell_that_differs_in_both_comparisons_is_counted_once() -> None:
         ({"findings": ("mislabel in partition 2",)}, "mislabel in partition 2"),
         ({"base_digest": ("ad_events=1-2-3", "ad_events=1-2-4")}, "not those that were certified"),
         ({"base_digest": ("ad_events=1-2-3", "")}, "not those that were certified"),
-        ({"balances": (replace(BALANCE, other_hours=1),)}, "does not balance"),
-        ({"balances": (replace(BALANCE, non_records=-1, other_hours=4),)}, "does not balance"),
+        ({"balances": (replace(BALANCE, ledger_non_records=2),)}, "does not balance"),
         ({"events_as_they_came": 6}, "6 events of this hour were read, its ranges hold 5"),
     ],
 )
@@ -80,6 +80,16 @@ def test_anything_that_disagrees_is_never_proved_and_says_why(damage: dict[str, 
     assert judge(damaged).verdict == "REPAIRED"
     assert reason in judge(damaged).reason
     assert judge(replace(damaged, repair_allowed=False)).verdict == "DRIFTED"
+
+
+@pytest.mark.parametrize(
+    "torn", [{"other_hours": 1}, {"non_records": -1, "other_hours": 4}, {"each_once": False}]
+)
+def test_a_recount_that_did_not_judge_each_record_once_repairs_nothing(torn: dict[str, Any]) -> None:
+    found = judge(replace(EQUAL, balances=(replace(BALANCE, **torn),)))
+    assert found.verdict == "DRIFTED"
+    assert "partition 0 does not balance" in found.reason
+    assert "the recount did not judge each record that it read once, in partitions [0]" in found.reason
 
 
 def test_an_empty_hour_is_proved_with_nothing() -> None:

@@ -6,8 +6,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from include.reconcile.report import MOST_CELLS_SHOWN, HourLine, differing, evidence, table
-from include.reconcile.types import MISMATCHED, MISSING, Difference, Differences, HourPlan, Judgement
+from include.reconcile.report import MOST_CELLS_SHOWN, HourLine, differing, evidence, remarks, table
+from include.reconcile.types import (
+    MISMATCHED,
+    MISSING,
+    Difference,
+    Differences,
+    HourPlan,
+    Judgement,
+    PartitionBalance,
+    Recounted,
+)
 
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
 PLAN = HourPlan("run", "ad_events", HOUR, 11, 1, 1 << 40, None, contract_version=1, repair="auto")
@@ -48,6 +57,25 @@ def test_a_verified_hour_is_told_where_its_certificate_is() -> None:
     ]
     drifted = replace(proved, verdict="DRIFTED")
     assert [told[:9] for told in evidence([drifted], "run", Path("certificates"))] == ["evidence:"]
+
+
+def test_what_is_remarkable_of_an_hour_is_told_without_what_is_zero() -> None:
+    balance = PartitionBalance(0, ((0, 9),), 9, 9, 0, {}, 0, 0, 2, 0)
+    recounted = Recounted(
+        *(1, 1, 9, 9, "", (balance, replace(balance, partition=1, late=1))),
+        events_without_identity=0,
+        id_reused=1_200,
+    )
+    lines = [HourLine.of(PLAN, recounted, Judgement("PROVED", "equal at once")), line_with(0)]
+    assert remarks(lines) == ["ad_events 2026-01-01T05: late 3, id_reused 1,200"]
+    full = replace(
+        recounted,
+        balances=(replace(balance, late=0, duplicates=4),),
+        events_without_identity=5,
+        id_reused=None,
+    )
+    (line,) = remarks([HourLine.of(PLAN, full, Judgement("PROVED", "equal at once"))])
+    assert line.endswith(": duplicates 4, without identity 5")
 
 
 def test_no_hour_is_explained() -> None:

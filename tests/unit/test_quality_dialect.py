@@ -43,7 +43,7 @@ for partition in (0, 1):
         f"INSERT INTO balances VALUES ('ad_events', {hour}, 7, {partition}, '', 2000, 1990, 0, 8, '', 2, 2, 0, 0)"
     )
 session.query(
-    f"INSERT INTO certificates VALUES ('ad_events', {hour}, {batch + 2}, 7, 'PROVED', 1, 1, 1, 1, 1, '', '', {hour})"
+    f"INSERT INTO certificates VALUES ('ad_events', {hour}, {batch + 2}, 7, 'PROVED', 1, 1, 1, 1, 0, 1, '', '', {hour})"
 )
 session.query(
     f"INSERT INTO ad_events_delta (window_start, event_type, country, ad_format, batch, event_count, revenue) VALUES "

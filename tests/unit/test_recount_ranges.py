@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from include.reconcile.balance import balances, by_segment, findings
+from include.reconcile.delivered import Delivered
 from include.reconcile.measure import SegmentCount
 from include.reconcile.ranges import by_partition, holds_hour, hour_ranges, join, segments
 from include.reconcile.replays import replay_findings, replays
@@ -87,14 +88,15 @@ SEGMENT = Segment(
     OffsetRange(0, 0, 10), accepted=7, rejected=2, late=1, non_records=1, hours={epoch(H): 5, 0: 2}
 )
 COUNTS = [
-    SegmentCount(0, None, epoch(H), records=5, once=4, late=1),
-    SegmentCount(0, None, 0, records=2, once=2, late=0),
-    SegmentCount(0, "schema", None, records=2, once=2, late=0),
+    SegmentCount(0, None, epoch(H), records=5, once=4, late=1, places=3),
+    SegmentCount(0, None, 0, records=2, once=2, late=0, places=5),
+    SegmentCount(0, "schema", None, records=2, once=2, late=0, places=9),
 ]
+READ = [Delivered(0, records=9, places=3 ^ 5 ^ 9)]
 
 
 def test_a_segment_that_agrees_with_the_ledger_has_no_finding_and_balances() -> None:
-    read = by_segment([SEGMENT], COUNTS)[SEGMENT.range]
+    read = by_segment([SEGMENT], READ, COUNTS)[SEGMENT.range]
     assert findings(read) == []
     balance = balances(epoch(H), [read])[0]
     assert balance.holds
@@ -105,14 +107,24 @@ def test_a_segment_that_agrees_with_the_ledger_has_no_finding_and_balances() -> 
 def test_each_figure_that_disagrees_with_the_ledger_is_a_finding() -> None:
     for name in ("accepted", "rejected", "late", "non_records"):
         wrong = replace(SEGMENT, **{name: 99})
-        assert "99 in the ledger" in findings(by_segment([wrong], COUNTS)[wrong.range])[0]
+        assert "99 in the ledger" in findings(by_segment([wrong], READ, COUNTS)[wrong.range])[0]
     moved = replace(SEGMENT, hours={epoch(H): 4, 0: 3})
-    assert "2 event hours have other counts" in findings(by_segment([moved], COUNTS)[moved.range])[0]
+    assert "2 event hours have other counts" in findings(by_segment([moved], READ, COUNTS)[moved.range])[0]
+
+
+def test_records_that_were_read_and_judged_otherwise_than_once_break_the_balance() -> None:
+    another = [replace(COUNTS[0], places=1), *COUNTS[1:]]
+    unjudged = [*COUNTS[:2], replace(COUNTS[2], reason=None)]
+    for counts in (another, unjudged, COUNTS[:2], [*COUNTS, COUNTS[2]]):
+        read = by_segment([SEGMENT], READ, counts)[SEGMENT.range]
+        assert read.non_records == 1, "counted before any record is judged"
+        (balance,) = balances(epoch(H), [read])
+        assert not balance.holds, balance
 
 
 def test_a_segment_that_delivered_nothing_is_all_non_records() -> None:
     empty = Segment(OffsetRange(0, 5, 9), 0, 0, 0, 4, {})
-    read = by_segment([empty], [])[empty.range]
+    read = by_segment([empty], [], [])[empty.range]
     assert findings(read) == []
     assert read.non_records == 4
 

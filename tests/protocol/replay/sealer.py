@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from include.contracts.classifier import Classifier, Event
 from include.reconcile import balance, compare, judging, plan, seal, store
 from include.reconcile.candidates import write_balances, write_cells
+from include.reconcile.delivered import Delivered
 from include.reconcile.measure import Cell, SegmentCount
 from include.reconcile.types import CertificateChangedError, HourPlan, Recounted, epoch
 from include.settings import Settings
@@ -92,7 +93,8 @@ def recount(platform: Platform, found: HourPlan) -> tuple[list[Cell], Recounted]
         ]
     winners = once(platform.world, events)
     cells = [_cell(platform, found, offset, event, offset in winners) for offset, event in events.items()]
-    read = balance.by_segment(found.segments, counts)
+    delivered = [Delivered(index, segment.range.offsets, 0) for index, segment in enumerate(found.segments)]
+    read = balance.by_segment(found.segments, delivered, counts)
     reads = [read[segment.range] for segment in found.segments]
     return cells, Recounted(
         windows=len(cells),
