@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from include.forms import field_time
 from include.reconcile.form import AS_SET
 from include.reconcile.hours import first_part
 from include.reconcile.plan import make_plans
@@ -26,12 +27,11 @@ def plan_run(params: Mapping[str, Any], run_type: str, logical_date: datetime | 
     range, None where this run takes all of it.
 
     Raises:
-        FormError: the hours are none or too many.
-        ValueError: they are no ISO timestamps.
+        FormError: the hours are no ISO timestamps, none or too many.
         ReconcileError: a topic does not exist.
     """
     settings = get_settings()
-    start, end = (_hour(params[name]) for name in ("from_hour", "to_hour"))
+    start, end = (_hour(name, params[name]) for name in ("from_hour", "to_hour"))
     start, end = start or end, end or start
     anyway = params["recount_anyway"]
     if anyway is None:
@@ -52,8 +52,8 @@ def plan_run(params: Mapping[str, Any], run_type: str, logical_date: datetime | 
     return {"run": run, "hours": len(plans), "to_recount": to_recount, "rest": rest}
 
 
-def _hour(text: str | None) -> datetime | None:
-    return _whole(datetime.fromisoformat(text)) if text else None
+def _hour(name: str, text: str | None) -> datetime | None:
+    return _whole(field_time(name, text)) if text else None
 
 
 def _whole(moment: datetime) -> datetime:
