@@ -129,10 +129,13 @@ class _Stop:
         stopped = beat is not None and beat.generation >= self._generation and beat.state == "stopped"
         cluster = read_cluster(self._settings)
         if cluster.carries(self._stream):
-            served = self._others(cluster.drivers_of(self._stream))
+            drivers = cluster.drivers_of(self._stream)
+            served = self._others(drivers)
             if not (stopped and served):
                 return ""
-            log.info("its driver %s goes on with %s", ", ".join(self._ids), ", ".join(served))
+            # One that carries nothing else is on its way out.
+            shared = [driver.id for driver in drivers if driver.streams.intersection(served)]
+            log.info("%s stays for %s", ", ".join(shared), ", ".join(served))
             return STOPPED
         if self._alive():
             return ""
