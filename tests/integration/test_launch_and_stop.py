@@ -188,9 +188,10 @@ def test_only_a_driver_that_carries_others_is_said_to_stay(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "include.spark.stop")
-    world.master.drivers = [driver(1, "shared", STREAM, "logs"), driver(2, "own")]
+    world.master.drivers = [driver(1, "shared", STREAM, "logs", "user_events"), driver(2, "own")]
     world.claim("own", "stopped")
     world.claim("shared", stream="logs")
+    world.claim("later", stream="user_events")
     assert request_stop(world.settings, STREAM, 5).outcome == STOPPED
     assert caplog.messages[-1] == "driver-1 stays for logs"
 
