@@ -14,8 +14,8 @@ def publish(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     from include.contracts.load import ContractError
     from include.files.form import parse_form
     from include.files.inbox import InboxError
-    from include.files.run import publish_files
     from include.files.report import RefusedFilesError
+    from include.files.run import publish_files
     from include.forms import FormError
     from include.refusal import refuse
     from include.settings import get_settings

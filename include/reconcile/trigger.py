@@ -38,12 +38,16 @@ def plan_run(params: Mapping[str, Any], run_type: str, logical_date: datetime | 
         anyway = start is not None and start == end
     if getattr(run_type, "value", run_type) == BACKFILL and logical_date is not None and start is None:
         start = end = _whole(logical_date) - HOUR
+        log.info("this run of a backfill takes %s, the hour before its date", _text(start))
     rest = None
     if start is not None and end is not None:
         last, following = first_part(start, end)
         if following is not None:
             rest = {**params, "from_hour": _text(following), "to_hour": _text(end), "recount_anyway": anyway}
-            log.info("this run takes %s to %s; a further one goes on with the rest of the range", start, last)
+            log.info(
+                "this run takes %s to %s; a further one goes on with the rest, from %s to %s",
+                *map(_text, (start, last, following, end)),
+            )
         end = last
     repair = settings.repair if params["repair"] == AS_SET else params["repair"]
     run, plans = make_plans(settings, params["streams"], start, end, repair, recount_anyway=anyway)

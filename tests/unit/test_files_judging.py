@@ -216,7 +216,7 @@ def test_a_folder_that_is_not_there_is_refused_in_one_line(
         raise InboxError("inbox/ad_events: No such file") from FileNotFoundError(2, "No such file")
 
     monkeypatch.setattr(run, "publish_files", publish)
-    with pytest.raises(RefusedError, match="^inbox/ad_events: No such file$") as failed:
+    with pytest.raises(RefusedError, match=r"^inbox/ad_events: No such file$") as failed:
         steps.publish({"stream": "ad_events"}, Run())
     assert caplog.messages == ["refused: inbox/ad_events: No such file"]
     assert failed.value.__suppress_context__, "the trace shows the cause a second time"
@@ -227,6 +227,6 @@ def test_refused_files_are_named_each_on_a_line(
 ) -> None:
     files = (FileOutcome("a.jsonl", REFUSED, note="line 3: no"), FileOutcome("b.jsonl", PUBLISHED, records=2))
     monkeypatch.setattr(run, "publish_files", lambda *_: Report("ad_events", "in", "*", False, files, ()))
-    with pytest.raises(RefusedError, match="^1 of 2 files were refused:\na.jsonl: line 3: no$"):
+    with pytest.raises(RefusedError, match=r"^1 of 2 files were refused:\na.jsonl: line 3: no$"):
         steps.publish({"stream": "ad_events"}, Run())
     assert caplog.messages[-1] == "refused: 1 of 2 files were refused:\na.jsonl: line 3: no"

@@ -55,8 +55,8 @@ def test_what_is_no_time_is_refused_by_field_and_value(
 
 def test_the_tasks_refuse_it_in_one_line() -> None:
     form = {name: default for name, (default, _) in FORM.items()}
-    with pytest.raises(RefusedError, match="^to_hour 'teatime' is no ISO 8601 time"):
+    with pytest.raises(RefusedError, match=r"^to_hour 'teatime' is no ISO 8601 time"):
         steps.plan({**form, "to_hour": "teatime"}, Run())
-    with pytest.raises(RefusedError, match="^hour '2026-01-01T99' is no hour"):
+    with pytest.raises(RefusedError, match=r"^hour '2026-01-01T99' is no hour"):
         check_requested([("ad_events", "2026-01-01T99")])
     assert FormError in USER_ERRORS, "inject_drift shows a trace for an hour that is none"
