@@ -21,9 +21,14 @@ from airflow.sdk import Asset, PartitionedAssetTimetable, dag, task
 @task
 def report(dag_run=None) -> dict[str, str]:  # type: ignore[no-untyped-def]
     from include.demo.proved_hour import log_revenue, revenue_by_country
+    from include.forms import FormError
+    from include.refusal import refuse
     from include.settings import get_settings
 
-    revenue = revenue_by_country(get_settings(), dag_run.partition_key)
+    try:
+        revenue = revenue_by_country(get_settings(), dag_run.partition_key)
+    except FormError as error:
+        refuse(error)
     log_revenue(dag_run.partition_key, revenue)
     return {country: str(dollars) for country, dollars in revenue.items()}
 

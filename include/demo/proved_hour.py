@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 
-from include.reconcile.types import HOUR, as_utc
+from include.forms import FormError, field_hour
+from include.reconcile.types import HOUR
 from include.settings import Settings
 from include.summary import log_summary
 from include.warehouse.client import connect
@@ -24,12 +24,12 @@ def revenue_by_country(settings: Settings, partition: str | None) -> dict[str, D
     """Return dollars by country of an hour; partition is its key, YYYY-MM-DDTHH in UTC.
 
     Raises:
-        ValueError: there is no partition key, or it is not an hour.
+        FormError: there is no partition key, or it is not an hour.
         HourNotSealedError: events came after the hour was sealed.
     """
     if not partition:
-        raise ValueError("report_proved_hours needs a partition: a proved hour such as 2026-01-01T05")
-    hour = as_utc(datetime.strptime(partition, "%Y-%m-%dT%H"))
+        raise FormError("report_proved_hours needs a partition: a proved hour such as 2026-01-01T05")
+    hour = field_hour("partition", partition)
     client = connect(settings)
     try:
         rows = client.execute(

@@ -77,6 +77,14 @@ class Report:
         return plain
 
 
+class RefusedFilesError(ValueError):
+    """Files were refused; the message has a line for each, with the place and what to do."""
+
+    def __init__(self, report: Report) -> None:
+        lines = "\n".join(f"{item.name}: {item.note}" for item in report.refused)
+        super().__init__(f"{len(report.refused)} of {len(report.files)} files were refused:\n{lines}")
+
+
 def moment(epoch_ms: int) -> str:
     """Return epoch milliseconds as text."""
     return f"{from_epoch(epoch_ms // 1000):%Y-%m-%dT%H:%M:%SZ}"

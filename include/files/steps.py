@@ -9,26 +9,23 @@ def publish(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
     """Publish the files that a form chooses; return what became of each.
 
     Raises:
-        AirflowFailException: the form or the folder is wrong, or files were refused; the others are published.
+        RefusedError: the form or the folder is wrong, or files were refused; the others are published.
     """
-    from airflow.sdk.exceptions import AirflowFailException
-
     from include.contracts.load import ContractError
     from include.files.form import parse_form
     from include.files.inbox import InboxError
+    from include.files.report import RefusedFilesError
     from include.files.run import publish_files
     from include.forms import FormError
+    from include.refusal import refuse
     from include.settings import get_settings
     from include.summary import log_summary
 
     try:
         report = publish_files(get_settings(), parse_form(params), dag_run.run_id)
     except (ContractError, FormError, InboxError) as error:
-        raise AirflowFailException(str(error)) from error
+        refuse(error)
     log_summary(report.title(), report.figures())
     if report.refused:
-        refused = "\n".join(f"{item.name}: {item.note}" for item in report.refused)
-        raise AirflowFailException(
-            f"{len(report.refused)} of {len(report.files)} files were refused:\n{refused}"
-        )
+        refuse(RefusedFilesError(report))
     return report.as_dict()

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 from clickhouse_driver import Client
 
+from include.forms import field_hour
+
 HOUR_FORMAT = "%Y-%m-%dT%H"
 NEWEST_HOURS = 3
 
@@ -18,10 +20,9 @@ def parse_hours(text: str) -> list[datetime]:
     """Return the hours of a text such as `2026-01-01T05, 2026-01-01T06` (UTC), sorted, each once.
 
     Raises:
-        ValueError: a part is not of the form YYYY-MM-DDTHH.
+        FormError: a part is not of the form YYYY-MM-DDTHH.
     """
-    parts = [part.strip() for part in text.replace(",", " ").split()]
-    return sorted({datetime.strptime(part, HOUR_FORMAT).replace(tzinfo=UTC) for part in parts})
+    return sorted({field_hour("hour", part, HOUR_FORMAT) for part in text.replace(",", " ").split()})
 
 
 def newest_certified_hours(client: Client, stream: str, count: int = NEWEST_HOURS) -> list[datetime]:

@@ -7,9 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+from include.forms import FormError
 from include.quality.hours import NothingToCheckError, parse_hours
 from include.quality.report import QualityFailedError
 from include.quality.run import check_hours
+from include.refusal import refuse
 from include.settings import get_settings
 
 log = logging.getLogger(__name__)
@@ -22,11 +24,14 @@ def check_requested(requested: Iterable[tuple[str, str]]) -> None:
 
     Raises:
         QualityFailedError: a critical expectation failed, or a suite could not be checked.
-        NothingToCheckError: no hour was named and no stream has a certified one.
+        RefusedError: an hour is none, or no hour was named and no stream has a certified one.
     """
     hours: dict[str, list[datetime]] = defaultdict(list)
-    for stream, text in requested:
-        hours[stream] += parse_hours(text)
+    try:
+        for stream, text in requested:
+            hours[stream] += parse_hours(text)
+    except FormError as error:
+        refuse(error)
     failures: list[QualityFailedError] = []
     without: list[NothingToCheckError] = []
     for stream, wanted in hours.items():
@@ -38,6 +43,6 @@ def check_requested(requested: Iterable[tuple[str, str]]) -> None:
             log.info("%s", nothing)
             without.append(nothing)
     if without and len(without) == len(hours):
-        raise without[0]
+        refuse(without[0])
     if failures:
         raise failures[0] if len(failures) == 1 else ExceptionGroup("quality of several streams", failures)

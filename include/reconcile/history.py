@@ -86,12 +86,14 @@ def _unfilled(
     versions: Mapping[Key, int],
     log_starts: Callable[[], Mapping[int, int]],
 ) -> frozenset[datetime]:
-    """Return the hours whose certificate lacks a cube or measure, and whose raw records the log still holds."""
+    """Return the hours whose certificate lacks a cube or measure, and whose raw records the log still holds.
+
+    Only of those in versions: what is older is left as it was certified.
+    """
     kept = KeptContracts(client, contract)
     lacks = {version: _lacks(kept, version) for version in set(versions.values())}
-    lacking = {
-        hour for hour, base in certified.items() if lacks[versions.get((hour, base.frontier, base.seal), 0)]
-    }
+    older = {key for key, version in versions.items() if lacks[version]}
+    lacking = {hour for hour, base in certified.items() if (hour, base.frontier, base.seal) in older}
     if not lacking:
         return frozenset()
     starts = log_starts()

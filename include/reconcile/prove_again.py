@@ -24,6 +24,7 @@ from pyspark.sql import SparkSession
 
 from include.contracts import Contract, load_contract
 from include.contracts.load import ContractError
+from include.forms import field_hour
 from include.logs import configure_logging
 from include.reconcile import store
 from include.reconcile.again import Again, recounted_again, sealed_now
@@ -208,8 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.hour is None:
             document = CertificateDocument.model_validate_json(Path(asked.what).read_text(encoding="utf-8"))
         else:
-            hour = as_utc(datetime.strptime(asked.hour, "%Y-%m-%dT%H"))
-            document = read_certificate(client, asked.what, hour, asked.seal)
+            document = read_certificate(client, asked.what, field_hour("hour", asked.hour), asked.seal)
         outcome = prove_again(settings, client, document, lambda: local_spark(settings, asked.cluster))
     except (*UNANSWERED, ValueError) as error:
         print(f"CANNOT BE KNOWN  {type(error).__name__}: {str(error).splitlines()[0]}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from include.forms import field_time
 from include.reconcile.form import AS_SET
 from include.reconcile.hours import first_part
 from include.reconcile.plan import make_plans
@@ -26,24 +27,27 @@ def plan_run(params: Mapping[str, Any], run_type: str, logical_date: datetime | 
     range, None where this run takes all of it.
 
     Raises:
-        FormError: the hours are none or too many.
-        ValueError: they are no ISO timestamps.
+        FormError: the hours are no ISO timestamps, none or too many.
         ReconcileError: a topic does not exist.
     """
     settings = get_settings()
-    start, end = (_hour(params[name]) for name in ("from_hour", "to_hour"))
+    start, end = (_hour(name, params[name]) for name in ("from_hour", "to_hour"))
     start, end = start or end, end or start
     anyway = params["recount_anyway"]
     if anyway is None:
         anyway = start is not None and start == end
     if getattr(run_type, "value", run_type) == BACKFILL and logical_date is not None and start is None:
         start = end = _whole(logical_date) - HOUR
+        log.info("this run of a backfill takes %s, the hour before its date", _text(start))
     rest = None
     if start is not None and end is not None:
         last, following = first_part(start, end)
         if following is not None:
             rest = {**params, "from_hour": _text(following), "to_hour": _text(end), "recount_anyway": anyway}
-            log.info("this run takes %s to %s; a further one goes on with the rest of the range", start, last)
+            log.info(
+                "this run takes %s to %s; a further one goes on with the rest, from %s to %s",
+                *map(_text, (start, last, following, end)),
+            )
         end = last
     repair = settings.repair if params["repair"] == AS_SET else params["repair"]
     run, plans = make_plans(settings, params["streams"], start, end, repair, recount_anyway=anyway)
@@ -52,8 +56,8 @@ def plan_run(params: Mapping[str, Any], run_type: str, logical_date: datetime | 
     return {"run": run, "hours": len(plans), "to_recount": to_recount, "rest": rest}
 
 
-def _hour(text: str | None) -> datetime | None:
-    return _whole(datetime.fromisoformat(text)) if text else None
+def _hour(name: str, text: str | None) -> datetime | None:
+    return _whole(field_time(name, text)) if text else None
 
 
 def _whole(moment: datetime) -> datetime:

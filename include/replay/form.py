@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from include.contracts.classifier import REASONS
-from include.forms import FormError
+from include.forms import FormError, field_time
 from include.replay.letters import LAST_MS, Choice
 
 
@@ -29,8 +28,4 @@ def parse_choice(params: Mapping[str, Any]) -> Choice:
 def _ms(name: str, text: str | None, otherwise: int) -> int:
     if not text:
         return otherwise
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise FormError(f"{name} {text!r} is no ISO 8601 time") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return int(field_time(name, text).timestamp() * 1000)

@@ -129,10 +129,13 @@ class _Stop:
         stopped = beat is not None and beat.generation >= self._generation and beat.state == "stopped"
         cluster = read_cluster(self._settings)
         if cluster.carries(self._stream):
-            served = self._others(cluster.drivers_of(self._stream))
+            drivers = cluster.drivers_of(self._stream)
+            served = self._others(drivers)
             if not (stopped and served):
                 return ""
-            log.info("its driver %s goes on with %s", ", ".join(self._ids), ", ".join(served))
+            # One that carries nothing else is on its way out.
+            shared = [driver.id for driver in drivers if self._others((driver,))]
+            log.info("%s stays for %s", ", ".join(shared), ", ".join(served))
             return STOPPED
         if self._alive():
             return ""
@@ -142,10 +145,12 @@ class _Stop:
         return bool(live_launches(self._client, self._stream))
 
     def _others(self, drivers: tuple[Driver, ...]) -> list[str]:
-        """Return the other streams of these drivers that are still running."""
+        """Return the other streams that these drivers still run; one may run in a later driver of its own by now."""
+        launches = {driver.launch for driver in drivers}
         others = sorted({name for driver in drivers for name in driver.streams} - {self._stream})
         beats = [last_heartbeat(self._client, name) for name in others]
-        return [beat.stream for beat in beats if beat is not None and beat.is_healthy()]
+        running = [beat for beat in beats if beat is not None and beat.is_healthy()]
+        return [beat.stream for beat in running if beat.launch in launches or "" in launches]
 
     def _force(self) -> str:
         drivers = read_cluster(self._settings).drivers_of(self._stream)

@@ -221,5 +221,5 @@ def test_an_unknown_kind_is_refused_by_name(do: Do, open_hour: Client) -> None:
 
 def test_only_whole_hours_are_hours() -> None:
     assert parse_hour("2026-01-01T05:00:00Z") == HOUR
-    with pytest.raises(ValueError, match="not a whole hour"):
+    with pytest.raises(ValueError, match="no hour of UTC"):
         parse_hour("2026-01-01T05:30:00Z")

@@ -184,6 +184,18 @@ def test_a_stream_that_stopped_leaves_its_driver_to_the_others(world: World) -> 
     assert (report.outcome, report.forced, world.master.killed) == (STOPPED, False, [])
 
 
+def test_only_a_driver_that_carries_others_is_said_to_stay(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "include.spark.stop")
+    world.master.drivers = [driver(1, "shared", STREAM, "logs", "user_events"), driver(2, "own")]
+    world.claim("own", "stopped")
+    world.claim("shared", stream="logs")
+    world.claim("later", stream="user_events")
+    assert request_stop(world.settings, STREAM, 5).outcome == STOPPED
+    assert caplog.messages[-1] == "driver-1 stays for logs"
+
+
 def test_a_driver_that_hangs_is_killed_and_said_to_be_forced(world: World) -> None:
     world.master.drivers = [driver(1, "ours")]
     world.claim("ours")

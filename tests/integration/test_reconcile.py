@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 
 from include.contracts import load_contract
 from include.reconcile.compare import digest_of
+from include.reconcile.plan import make_plans
 from include.reconcile.report import HoursNotProvedError, require_no_failure
 from include.reconcile.types import CertificateChangedError
 from include.settings import Settings
@@ -69,6 +70,13 @@ def test_an_hour_that_is_sealed_and_unchanged_is_due_no_more_and_proved_again_wh
     assert HOUR.strftime("%Y-%m-%dT%H") in {line.hour for line in first}
     assert stream.reconcile(hour=None) == []
     assert only(stream.reconcile()).verdict == "PROVED"
+
+
+def test_certificates_of_months_ago_stand_in_no_run_s_way(stream: Stream) -> None:
+    months_ago = HOUR - timedelta(days=90)
+    assert only(stream.reconcile(hour=months_ago)).verdict == "PROVED", "an empty hour"
+    _, plans = make_plans(stream.settings, ["ad_events"], None, None, "auto", stream.load)
+    assert plans[0].hour == months_ago + timedelta(hours=1), "it is certified, and the hours after it are due"
 
 
 def test_lost_deltas_are_repaired_and_named(stream: Stream) -> None:

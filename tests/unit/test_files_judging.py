@@ -10,13 +10,16 @@ import pytest
 
 from include.contracts import load_contract, stream_names
 from include.contracts.classifier import Classifier, Event, Reject
+from include.files import run, steps
 from include.files.content import FileError, identify
 from include.files.form import Form, parse_form
+from include.files.inbox import InboxError
 from include.files.refusals import event_hours, reach, refusals, too_slow
 from include.files.report import ALREADY, PUBLISHED, REFUSED, FileOutcome, Report
 from include.files.run import key_field
 from include.files.survey import LineJudge, Survey, survey
 from include.forms import FormError
+from include.refusal import RefusedError
 from include.traffic import Keyed, generator_for
 from include.traffic.plan import parse_plan
 from include.traffic.schedule import draw_schedule
@@ -200,3 +203,30 @@ def test_a_report_says_what_became_of_each_file_and_explains_none() -> None:
     assert json.loads(json.dumps(plain)) == plain
     assert plain["files"][1]["outcome"] == "already published"
     assert "none has a name that fits 'x*'" in str(Report("logs", "i", "x*", True, (), ()).figures()["files"])
+
+
+class Run:
+    run_id = "manual"
+
+
+def test_a_folder_that_is_not_there_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def publish(*_: object) -> Report:
+        raise InboxError("inbox/ad_events: No such file") from FileNotFoundError(2, "No such file")
+
+    monkeypatch.setattr(run, "publish_files", publish)
+    with pytest.raises(RefusedError, match=r"^inbox/ad_events: No such file$") as failed:
+        steps.publish({"stream": "ad_events"}, Run())
+    assert caplog.messages == ["refused: inbox/ad_events: No such file"]
+    assert failed.value.__suppress_context__, "the trace shows the cause a second time"
+
+
+def test_refused_files_are_named_each_on_a_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = (FileOutcome("a.jsonl", REFUSED, note="line 3: no"), FileOutcome("b.jsonl", PUBLISHED, records=2))
+    monkeypatch.setattr(run, "publish_files", lambda *_: Report("ad_events", "in", "*", False, files, ()))
+    with pytest.raises(RefusedError, match=r"^1 of 2 files were refused:\na.jsonl: line 3: no$"):
+        steps.publish({"stream": "ad_events"}, Run())
+    assert caplog.messages[-1] == "refused: 1 of 2 files were refused:\na.jsonl: line 3: no"

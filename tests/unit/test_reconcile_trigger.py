@@ -42,10 +42,12 @@ def test_a_schedule_names_no_hour_and_repairs_as_set(planned: list[tuple[Any, ..
 
 @pytest.mark.parametrize("kind", [DagRunType.BACKFILL, "backfill"])
 def test_a_backfill_takes_the_hour_before_its_date_if_it_changed(
-    planned: list[tuple[Any, ...]], kind: Any
+    planned: list[tuple[Any, ...]], kind: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "include.reconcile.trigger")
     plan(kind)
     assert planned == [(hour(2, 5), hour(2, 5), "auto", False)]
+    assert caplog.messages[0] == "this run of a backfill takes 2026-01-02T05:00:00Z, the hour before its date"
 
 
 def test_one_named_hour_is_recounted_whatever_its_state(planned: list[tuple[Any, ...]]) -> None:
@@ -63,6 +65,16 @@ def test_a_long_range_leaves_its_rest_to_the_next_run(planned: list[tuple[Any, .
         (hour(2, 0), hour(2, 23), "auto", False),
         (hour(3, 0), hour(3, 1), "auto", False),
     ]
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_part_of_a_range_says_what_it_takes_and_what_is_left(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "include.reconcile.trigger")
+    plan(from_hour="2026-01-01T00:00:00Z", to_hour="2026-01-03T01:00:00Z")
+    assert caplog.messages[0] == (
+        "this run takes 2026-01-01T00:00:00Z to 2026-01-01T23:00:00Z; a further one goes on with the rest, "
+        "from 2026-01-02T00:00:00Z to 2026-01-03T01:00:00Z"
+    )
 
 
 def test_a_range_that_ends_in_one_hour_keeps_what_was_said_of_it(planned: list[tuple[Any, ...]]) -> None:

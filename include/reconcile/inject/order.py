@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from clickhouse_driver import Client
 
 from include.contracts import Contract, Cube
+from include.forms import FormError, field_hour
 from include.settings import Settings
 from include.streaming.ledger import CommitState, read_commit_state
 
@@ -45,7 +46,14 @@ class NoFreeBatchError(LookupError):
 
 
 # What the form of inject_drift can be corrected for.
-USER_ERRORS = (DriftNotAllowedError, UnknownDriftError, UnknownCubeError, TooFewRowsError, NoFreeBatchError)
+USER_ERRORS = (
+    FormError,
+    DriftNotAllowedError,
+    UnknownDriftError,
+    UnknownCubeError,
+    TooFewRowsError,
+    NoFreeBatchError,
+)
 
 
 @dataclass(frozen=True)
@@ -123,9 +131,6 @@ def parse_hour(text: str) -> datetime:
     """Return the hour of `YYYY-MM-DDTHH:00:00Z`.
 
     Raises:
-        ValueError: not that form, or not a whole hour.
+        FormError: not that form, or not a whole hour.
     """
-    hour = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    if hour.minute or hour.second:
-        raise ValueError(f"{text} is not a whole hour: write YYYY-MM-DDTHH:00:00Z")
-    return hour
+    return field_hour("hour", text, "%Y-%m-%dT%H:00:00Z")
