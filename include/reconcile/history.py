@@ -33,7 +33,7 @@ def read_history(
     stream = contract.stream
     certified = store.certificates(client, stream)
     later = ledger_hours(client, state)
-    listed = min([*later, *certified], default=None)
+    first = min(later, default=None)
     for cube in contract.cubes:
         statement = read_sql("reconcile/later_deltas.sql.j2", cube=cube)
         for hour, batch in client.execute(statement, {"stream": stream, "generation": state.generation}):
@@ -46,7 +46,7 @@ def read_history(
         for hour in hours:
             mended[hour] = max(mended.get(hour, 0), number)
     return StreamHistory(
-        first=listed,
+        first=first,
         certificates=certified,
         later=later,
         digests=certified_digests(client, contract, digests_from, store.LAST_HOUR, versions),

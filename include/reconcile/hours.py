@@ -98,13 +98,15 @@ def _is_resting(hour: datetime, history: StreamHistory, now: datetime) -> bool:
 
 
 def due_hours(history: StreamHistory, now: datetime, lateness_seconds: int) -> list[datetime]:
-    """Return the hours that need a judgement and may be closed: never judged first, then oldest first."""
-    if history.first is None:
-        return []
-    hour, due = history.first, []
-    while closes_at(hour, lateness_seconds) <= now:
-        if needs_judgement(hour, history, now):
-            due.append(hour)
+    """Return the hours that need a judgement and may be closed: never judged first, then oldest first.
+
+    Looked at is every hour from the first on; of those before, which somebody has named, the certified ones.
+    """
+    hours = {hour for hour in history.certificates if closes_at(hour, lateness_seconds) <= now}
+    hour = history.first
+    while hour is not None and closes_at(hour, lateness_seconds) <= now:
+        hours.add(hour)
         hour += HOUR
+    due = [hour for hour in hours if needs_judgement(hour, history, now)]
     due.sort(key=lambda item: (item in history.last_verdicts, item))
     return sorted(due[:MOST_HOURS])

@@ -75,6 +75,14 @@ def test_hours_without_a_certificate_are_due_gaps_included() -> None:
     assert due_hours(history(first=None), NOW, LATENESS) == []
 
 
+def test_an_hour_that_somebody_named_before_the_first_makes_no_others_due() -> None:
+    long_ago = HOUR - 700 * ONE
+    certificates = {long_ago: Certificate(100, 0, ""), **history().certificates}
+    named = history(certificates=certificates)
+    assert due_hours(named, NOW, LATENESS) == [HOUR + 2 * ONE]
+    assert long_ago in due_hours(replace(named, later={long_ago: 101}), NOW, LATENESS)
+
+
 def test_a_certified_hour_is_due_when_a_later_batch_or_other_rows_are_there() -> None:
     assert HOUR in due_hours(history(later={HOUR: 101}), NOW, LATENESS)
     assert HOUR in due_hours(history(digests={(HOUR, 100, 1): "x", (HOUR + ONE, 100, 2): "d"}), NOW, LATENESS)
