@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -101,20 +100,14 @@ def measured(
     """Judge (partition, offset, value, kafka_us) and count them; cells are of these hours, epoch seconds.
 
     versions: by number, the contracts under which the records of segments of other versions are judged. The log is
-    read once: its records stay on disk until they are counted and judged, each by a pass of its own.
+    read a second time for the count of what it delivers, which costs less than keeping the records of the first.
     """
     numbered = records.withColumn("segment", segment_index(segments)).where("segment >= 0")
-    numbered.persist(StorageLevel.DISK_ONLY)
+    kept = with_winners(judged(numbered, contract, segments, versions or {}), contract, hours).persist()
     try:
-        kept = with_winners(judged(numbered, contract, segments, versions or {}), contract, hours).persist()
-        try:
-            events = Events(kept, contract, delivered(numbered))
-            numbered.unpersist()
-            yield events
-        finally:
-            kept.unpersist()
+        yield Events(kept, contract, delivered(numbered))
     finally:
-        numbered.unpersist()
+        kept.unpersist()
 
 
 def measure(
