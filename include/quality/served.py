@@ -15,7 +15,7 @@ from clickhouse_driver import Client
 from include.contracts import Contract, Cube
 from include.reconcile.store import bounds
 from include.reconcile.versions import KeptContracts, added
-from include.streaming.ledger import read_limits, validity
+from include.streaming.ledger import read_position, validity
 from include.warehouse.contract_versions import UnknownContractVersionError
 from include.warehouse.sql import read_sql
 
@@ -42,16 +42,15 @@ def read_served(client: Client, contract: Contract, hour: datetime) -> Served:
     within = {"stream": contract.stream, **bounds(hour)}
     found = client.execute(read_sql("quality/certificate.sql"), within)
     frontier, seal, events, version = found[0] if found else (0, 0, 0, 0)
-    _, keep = read_limits(client, contract.stream)
-    ((last,),) = client.execute(read_sql("life_cycle/highest_batch.sql"), {"stream": contract.stream})
+    committed = read_position(client, contract.stream).keep
     parameters = {
         **within,
-        **validity(keep),
+        **validity(committed),
         "hour": within["from"],
         "base_frontier": frontier,
         "base_seal": seal,
         "certified_events": events,
-        "frontier": last,
+        "frontier": max(committed.values(), default=0),
         "lateness_us": contract.lateness_seconds * 1_000_000,
     }
     return Served(parameters, counted_cubes(contract, _unsealed(client, contract, version)))

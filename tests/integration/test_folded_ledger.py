@@ -298,7 +298,10 @@ def test_quality_of_an_hour_reads_alike_with_folds(clickhouse: Client) -> None:
 
     def answers() -> list[object]:
         found: list[object] = [sample_ranges(clickhouse, STREAM, hour) for hour in HOURS]
-        frames = [read_frame(clickhouse, "quality/ledger_balance.sql.j2", STREAM, hour) for hour in HOURS]
+        frames = [
+            read_frame(clickhouse, "quality/ledger_balance.sql.j2", load_contract(STREAM), hour)
+            for hour in HOURS
+        ]
         return found + [frame.sort_values(list(frame.columns)).to_dict("records") for frame in frames]
 
     plain = answers()
@@ -361,7 +364,7 @@ def test_old_rows_are_not_read(clickhouse: Client) -> None:
         read_long_ledger(clickhouse, STREAM, asked)
         hours = ledger_hours(clickhouse, state)
         sample_ranges(clickhouse, STREAM, asked[0])
-        read_frame(clickhouse, "quality/ledger_balance.sql.j2", STREAM, asked[0])
+        read_frame(clickhouse, "quality/ledger_balance.sql.j2", load_contract(STREAM), asked[0])
         take_over(clickhouse, STREAM, 2)
         for statement, values in OTHERS.items():
             clickhouse.execute(read_sql(statement), {"stream": STREAM, **values})
