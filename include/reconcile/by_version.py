@@ -1,6 +1,6 @@
 """Classifies each record under the contract version that its ledger row carries, in columns of the loaded contract.
 
-Where segments differ in version, Spark goes through the records once for each version, which happens
+Where segments differ in version, Spark reads the ranges once for each version, which happens
 only in runs that cover the hours of a change.
 """
 

@@ -217,8 +217,8 @@ def _lost(rows: Iterable[LedgerRow], committed: Committed) -> list[tuple[OffsetR
 def _committed(client: Client, ledger: ChainedLedger) -> Committed:
     """Return when those rows were committed that tell of offsets which nobody has read."""
     rows = ledger.state.rows
-    telling = {row.batch for row in rows if row.lost_to > row.start_offset}
-    telling |= {row.batch for row in first_rows(rows)}
+    losing = [row for row in rows if row.lost_to > row.start_offset]
+    telling = {row.batch for row in (*losing, *first_rows(rows))}
     if not telling:
         return {}
     values = {"stream": ledger.state.stream, "batches": tuple(sorted(telling))}
