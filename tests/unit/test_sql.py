@@ -66,12 +66,18 @@ def test_migrations_can_be_applied_again_after_a_failure_half_way() -> None:
 
 @pytest.mark.parametrize("render", [lambda view: view_sql(view, load_contracts()), query_sql])
 @pytest.mark.parametrize("view", view_names())
-def test_a_view_reads_certificates_and_takeovers_once(view: str, render: Callable[[str], str]) -> None:
-    for table in ("certificates", "takeovers"):
+def test_certificates_are_read_once_and_takeovers_once_for_each_slice(
+    view: str, render: Callable[[str], str]
+) -> None:
+    statement = render(view)
+    slices = re.findall(r"AND window_start (<|>=) toDateTime\(intDiv\(.*\), 2\), 'UTC'\)", statement)
+    assert slices in ([], ["<", ">="]), "a pane is in exactly one slice"
+    assert not slices or render is query_sql, "a view knows no time to slice"
+    for table, wanted in (("certificates", 1), ("takeovers", max(1, len(slices)))):
         reads = re.findall(
-            rf"FROM {table}\s+WHERE (stream = '\w+'|stream IN \('\w+', '\w+', '\w+'\))", render(view)
+            rf"FROM {table}\s+WHERE (stream = '\w+'|stream IN \('\w+', '\w+', '\w+'\))", statement
         )
-        assert len(reads) == len(re.findall(rf"\b{table}\b", render(view))) == 1
+        assert len(reads) == len(re.findall(rf"\b{table}\b", statement)) == wanted
 
 
 def test_cube_tables_name_every_dimension_and_measure_of_the_contract() -> None:
