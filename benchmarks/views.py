@@ -108,8 +108,7 @@ def questions(begin: datetime, inside: bool) -> dict[str, str]:
     around = "window_start >= toDateTime(%(from)s, 'UTC') AND window_start < toDateTime(%(to)s, 'UTC')"
     asked = {v: query_sql(v) if inside else f"SELECT * FROM {v} WHERE {around}" for v in view_names()}
     return {
-        view: f"{query % bounds} ORDER BY window_start DESC LIMIT {SHOWN}"
-        for view, query in asked.items()
+        view: f"{query % bounds} ORDER BY window_start DESC LIMIT {SHOWN}" for view, query in asked.items()
     }
 
 

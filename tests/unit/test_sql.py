@@ -86,3 +86,9 @@ def test_cube_tables_name_every_dimension_and_measure_of_the_contract() -> None:
         columns = re.findall(r"^    (\w+) ", read_sql(template, cube=cube), flags=re.MULTILINE)
         wanted = {"window_start", *cube.dimensions, *(measure.name for measure in cube.measures)}
         assert wanted <= set(columns), f"{template}: {sorted(wanted - set(columns))} is not a column"
+
+
+def test_no_action_holds_the_separator_of_a_panes_actions() -> None:
+    actions = [c.fields["action"].allowed for c in load_contracts() if c.stream == "user_events"]
+    assert len(actions) == 1 and actions[0], "any text would be an action"
+    assert not [action for action in actions[0] if "\n" in str(action)]
