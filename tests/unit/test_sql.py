@@ -90,5 +90,6 @@ def test_cube_tables_name_every_dimension_and_measure_of_the_contract() -> None:
 
 def test_no_action_holds_the_separator_of_a_panes_actions() -> None:
     actions = [c.fields["action"].allowed for c in load_contracts() if c.stream == "user_events"]
-    assert len(actions) == 1 and actions[0], "any text would be an action"
+    assert len(actions) == 1
+    assert actions[0], "any text would be an action"
     assert not [action for action in actions[0] if "\n" in str(action)]
