@@ -383,6 +383,8 @@ def test_a_query_gives_the_rows_of_its_view_within_its_bounds(desk: Desk) -> Non
                 }
                 if cube.arrival_seconds:
                     figures["arrived"] = pane + timedelta(seconds=cube.arrival_seconds * rng.randrange(4))
+                if "event_us" in figures:
+                    figures["event_us"] += int(pane.timestamp()) * 1_000_000
                 where = {"cube": cube.name, "pane": pane, **figures}
                 if rng.random() < 0.5:
                     desk.came(batch=rng.randrange(5), generation=rng.randrange(1, 3), **where)
