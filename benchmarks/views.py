@@ -2,7 +2,8 @@
 
 The last hour is the dearest to serve: nothing of it is sealed, and it came in a batch a second. On the server
 the filter is inside the query, as dashboards ask; on chdb, whose ClickHouse is a current one, around the view.
-A question without rows ends the run: its speed would say nothing.
+A question without rows ends the run: its speed would say nothing. Machines differ more than versions of a query
+do: `--save` keeps the queries of one version, `--against` asks them beside those of another, on the same rows.
 """
 
 from __future__ import annotations
@@ -96,10 +97,13 @@ def embedded() -> Iterator[Engine]:
             session.close()
 
 
-def questions(begin: datetime, inside: bool) -> dict[str, str]:
+def questions(begin: datetime, inside: bool, saved: Path | None = None) -> dict[str, str]:
     """Return each view's question for the hour that begins at a moment, the filter inside it or around it.
 
     A query is ordered as it stands: 18.16 would analyse all of it again for a SELECT around it.
+
+    Args:
+        saved: folder of queries of another version, to be asked as well.
     """
     bounds = {
         name: f"'{moment:%Y-%m-%d %H:%M:%S}'"
@@ -107,6 +111,10 @@ def questions(begin: datetime, inside: bool) -> dict[str, str]:
     }
     around = "window_start >= toDateTime(%(from)s, 'UTC') AND window_start < toDateTime(%(to)s, 'UTC')"
     asked = {v: query_sql(v) if inside else f"SELECT * FROM {v} WHERE {around}" for v in view_names()}
+    if saved and inside:
+        asked |= {
+            f"{path.stem} ({saved.name})": path.read_text(encoding="utf-8") for path in saved.glob("*.sql")
+        }
     return {
         view: f"{query % bounds} ORDER BY window_start DESC LIMIT {SHOWN}" for view, query in asked.items()
     }
@@ -139,8 +147,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the order of the runs")
     parser.add_argument("--engines", nargs="+", choices=("server", "chdb"), default=["server", "chdb"])
     parser.add_argument("--results", type=Path, default=RESULTS, help="file for the figures, JSON")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write the queries there, and end")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="ask the server those queries, too")
     given = parser.parse_args(arguments)
     configure_logging()
+    if given.save:
+        given.save.mkdir(parents=True, exist_ok=True)
+        for view in view_names():
+            (given.save / f"{view}.sql").write_text(query_sql(view), encoding="utf-8")
+        return 0
+    if given.against and not list(given.against.glob("*.sql")):
+        parser.error(f"--against: no saved query in {given.against}")
     begin = last_hour(datetime.now(UTC))
     found: dict[str, dict[str, Speed]] = {}
     for name in given.engines:
@@ -148,9 +165,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             start = perf_counter()
             written = fill(engine.run, given.days, begin, given.share)
             log.info("%s: %s rows in %.0f s", name, f"{written:,}", perf_counter() - start)
-            found[name] = measure(engine, questions(begin, name == "server"), given.runs, given.seed)
+            asked = questions(begin, name == "server", given.against)
+            found[name] = measure(engine, asked, given.runs, given.seed)
         print(table(name, found[name]))
     command = f"python -m benchmarks.views --days {given.days} --share {given.share} --runs {given.runs}"
+    if given.against:
+        command += f" --against {given.against.name}"
     speeds = {name: {view: asdict(speed) for view, speed in views.items()} for name, views in found.items()}
     report.record(given.results, command, {"views": speeds})
     slow = [
@@ -163,8 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def table(engine: str, views: dict[str, Speed]) -> str:
     """Return the aligned table of one engine, the slowest first."""
     ordered = sorted(views.items(), key=lambda item: -item[1].p99)
-    lines = [f"{engine:<22} {'p50 ms':>8} {'p99 ms':>8} {'rows':>8}"]
-    return "\n".join(lines + [f"{view:<22} {s.p50:>8.1f} {s.p99:>8.1f} {s.rows:>8,}" for view, s in ordered])
+    width = max(22, *map(len, views))
+    lines = [f"{engine:<{width}} {'p50 ms':>8} {'p99 ms':>8} {'rows':>8}"]
+    return "\n".join(lines + [f"{v:<{width}} {s.p50:>8.1f} {s.p99:>8.1f} {s.rows:>8,}" for v, s in ordered])
 
 
 if __name__ == "__main__":
