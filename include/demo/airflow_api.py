@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 POLL_SECONDS = 1.0
+ATTEMPTS = 3
 
 
 class AirflowRunError(RuntimeError):
@@ -55,10 +57,21 @@ class AirflowApi:
     def trigger(self, dag: str, conf: dict[str, Any] | None = None) -> str:
         """Trigger a DAG with the values of its form and return the run's id.
 
+        Airflow on SQLite now and then answers 500, when another of its writers has the lock for 5 s. The run has
+        its name before it is asked for, so that to ask again makes no second one.
+
         Raises:
-            AirflowRunError: the form refuses the values.
+            AirflowRunError: the form refuses the values, or Airflow fails each time.
         """
-        answer = self._http.post(f"/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf or {}})
+        name = f"manual__{datetime.now(UTC).isoformat()}"
+        asked = {"dag_run_id": name, "logical_date": None, "conf": conf or {}}
+        for attempt in range(ATTEMPTS):
+            answer = self._http.post(f"/dags/{dag}/dagRuns", json=asked)
+            if answer.status_code == httpx.codes.CONFLICT and attempt:
+                return name
+            if not answer.is_server_error:
+                break
+            time.sleep(POLL_SECONDS)
         if answer.is_error:
             raise AirflowRunError(f"{dag} was refused: {answer.text[:1000]}")
         return str(answer.json()["dag_run_id"])
