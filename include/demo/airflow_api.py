@@ -66,15 +66,16 @@ class AirflowApi:
         name = f"manual__{datetime.now(UTC).isoformat()}"
         asked = {"dag_run_id": name, "logical_date": None, "conf": conf or {}}
         for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(POLL_SECONDS)
             answer = self._http.post(f"/dags/{dag}/dagRuns", json=asked)
             if answer.status_code == httpx.codes.CONFLICT and attempt:
                 return name
             if not answer.is_server_error:
                 break
-            time.sleep(POLL_SECONDS)
         if answer.is_error:
             raise AirflowRunError(f"{dag} was refused: {answer.text[:1000]}")
-        return str(answer.json()["dag_run_id"])
+        return name
 
     def set_paused(self, dag: str, paused: bool) -> None:
         """Pause the schedule of a DAG, or let it go on."""
