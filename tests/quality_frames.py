@@ -25,6 +25,8 @@ COLUMNS, ROWS, UNIQUE, VIEWS = (
 )
 # The stream that each suite is tried on.
 STREAM_OF = {
+    "ad_events_served": "ad_events",
+    "ledger_balance": "ad_events",
     "logs_served": "logs",
     "user_events_served": "user_events",
     "cubes": "user_events",
@@ -33,6 +35,57 @@ STREAM_OF = {
     "user_actions_served": "user_events",
 }
 Case = tuple[str, str, str, pd.DataFrame]  # expectation, column, severity, the frame that fails it
+
+
+def served(**changes: Any) -> pd.DataFrame:
+    start = pd.Timestamp(HOUR.replace(tzinfo=None))
+    base = {
+        "window_start": start,
+        "window_end": start + timedelta(minutes=1),
+        "event_type": "impression",
+        "country": "US",
+        "ad_format": "banner",
+        "event_count": 70,
+        "avg_revenue": 0.0,
+        "total_revenue": 0.0,
+        "status": "sealed",
+        "window_seconds": 60,
+        "revenue_per_event": 0.0,
+        "impression_revenue": 0.0,
+        "click_through_rate": 3 / 70,
+    }
+    click = base | {
+        "event_type": "click",
+        "event_count": 3,
+        "total_revenue": 0.12,
+        "avg_revenue": 0.04,
+        "revenue_per_event": 0.04,
+    }
+    return pd.DataFrame([base, click | changes]).astype({"event_count": "Int64", "window_seconds": "Int64"})
+
+
+def ledger(row: int = 1, **changes: Any) -> pd.DataFrame:
+    first = {
+        "record": "ledger",
+        "partition": 0,
+        "start_offset": 0,
+        "end_offset": 10,
+        "lost_to": 0,
+        "offsets": 10,
+        "accounted": 10,
+        "rejected_share": 0.0,
+        "offset_gap": 0,
+        "non_records": 0,
+        "ledger_non_records": None,
+    }
+    second = first | {"start_offset": 10, "end_offset": 20, "lost_to": 10}
+    nothing = {"start_offset": None, "end_offset": None, "lost_to": None, "offset_gap": None}
+    balance = first | nothing | {"record": "balance", "ledger_non_records": 0, "offsets": 20, "accounted": 20}
+    rows = [first, second, balance]
+    rows[row] = rows[row] | changes
+    frame = pd.DataFrame(rows, dtype=object)
+    whole = [name for name in frame.columns if name not in ("record", "rejected_share")]
+    return frame.astype(dict.fromkeys(whole, "Int64") | {"rejected_share": "float64"})
 
 
 def minutes(**changes: Any) -> pd.DataFrame:
@@ -161,7 +214,45 @@ def wrong(make: Callable[..., pd.DataFrame], *columns: str) -> list[Case]:
     return [(WITHIN, name, "critical", make(**{name: 1})) for name in columns]
 
 
+SAME = {"event_type": "impression", "avg_revenue": 0.0, "total_revenue": 0.0, "revenue_per_event": 0.0}
+KEY = "window_start, event_type, country, ad_format"
+PAIR = "expect_column_pair_values_to_be_equal"
 BAD: dict[str, list[Case]] = {
+    "ad_events_served": [
+        (COLUMNS, "", "critical", served().drop(columns="status")),
+        (ROWS, "", "warning", served().iloc[:0]),
+        (THERE, "window_start", "critical", served(window_start=pd.NaT)),
+        (THERE, "event_count", "critical", served(event_count=None)),
+        (THERE, "total_revenue", "critical", served(total_revenue=None)),
+        (WITHIN, "window_start", "critical", served(window_start=LATER)),
+        (WITHIN, "window_seconds", "critical", served(window_seconds=61)),
+        (MEMBER, "event_type", "critical", served(event_type="view")),
+        (MEMBER, "country", "critical", served(country="XX")),
+        (MEMBER, "ad_format", "critical", served(ad_format="popup")),
+        (WITHIN, "event_count", "critical", served(event_count=0)),
+        (WITHIN, "avg_revenue", "critical", served(avg_revenue=1000.01)),
+        (WITHIN, "revenue_per_event", "critical", served(revenue_per_event=-0.01)),
+        (WITHIN, "impression_revenue", "critical", served(impression_revenue=0.01)),
+        (UNIQUE, KEY, "critical", served(**SAME)),
+        (MEMBER, "status", "critical", served(status="open")),
+        ("expect_column_max_to_be_between", "click_through_rate", "warning", served(click_through_rate=0.9)),
+    ],
+    "ledger_balance": [
+        (
+            ABOVE,
+            "end_offset, start_offset",
+            "critical",
+            ledger(end_offset=9),
+        ),
+        (PAIR, "lost_to, start_offset", "critical", ledger(lost_to=12)),
+        (PAIR, "accounted, offsets", "critical", ledger(accounted=9)),
+        (PAIR, "accounted, offsets", "critical", ledger(row=2, accounted=21)),
+        (WITHIN, "offset_gap", "critical", ledger(offset_gap=3)),
+        (WITHIN, "offset_gap", "critical", ledger(offset_gap=-3)),
+        (PAIR, "ledger_non_records, non_records", "critical", ledger(row=2, ledger_non_records=1)),
+        (VIEWS, "record", "warning", ledger().iloc[:2]),
+        (WITHIN, "rejected_share", "warning", ledger(rejected_share=0.051)),
+    ],
     "logs_served": [
         (COLUMNS, "", "critical", minutes().drop(columns="error_rate")),
         (ROWS, "", "warning", minutes().iloc[:0]),
@@ -172,7 +263,7 @@ BAD: dict[str, list[Case]] = {
         (WITHIN, "window_seconds", "critical", minutes(window_seconds=61)),
         (WITHIN, "request_count", "critical", minutes(request_count=0)),
         (
-            "expect_column_pair_values_to_be_equal",
+            PAIR,
             "request_count, total_requests",
             "critical",
             minutes(total_requests=9),
@@ -270,6 +361,8 @@ BAD: dict[str, list[Case]] = {
     ],
 }
 GOOD = {
+    "ad_events_served": served(),
+    "ledger_balance": ledger(),
     "logs_served": minutes(),
     "user_events_served": windows(),
     "cubes": cubes(),

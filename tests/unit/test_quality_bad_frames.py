@@ -14,7 +14,7 @@ from include.quality.parameters import expectation_parameters
 from include.quality.report import CheckResult
 from include.quality.suites import SUITES_DIR, load_suites, parameters_used, read_suite_file
 from include.quality.validate import SuiteRunner
-from tests.quality_frames import BAD, GOOD, HOUR, STREAM_OF, cubes
+from tests.quality_frames import BAD, GOOD, HOUR, STREAM_OF, cubes, served
 
 Checker = Callable[[str, pd.DataFrame], list[CheckResult]]
 
@@ -57,6 +57,20 @@ def test_no_expectation_is_left_without_a_failing_case(check: Checker, suite: st
     assert {(r.expectation, r.column) for r in check(suite, GOOD[suite])} == {
         (e, c) for e, c, *_ in BAD[suite]
     }
+
+
+def test_the_message_names_hour_rows_and_limits(check: Checker) -> None:
+    (result,) = [r for r in check("ad_events_served", served(country="XX")) if not r.success]
+    text = str(result)
+    for part in ("2026-01-01T05Z", "in_set on country", "1 of 2 rows", '"XX"', '"US"', ".html"):
+        assert part in text, f"{part!r} is not in: {text}"
+
+
+def test_an_expectation_that_cannot_run_counts_as_failed_and_says_why(check: Checker) -> None:
+    found = [r for r in check("ad_events_served", served().drop(columns="country")) if r.column == "country"]
+    assert [r.success for r in found] == [False]
+    assert "country" in found[0].observed
+    assert found[0].observed.startswith("no result")
 
 
 def test_the_message_names_the_cube_and_both_figures(check: Checker) -> None:
