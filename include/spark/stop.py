@@ -154,15 +154,18 @@ class _Stop:
 
     def _force(self) -> str:
         drivers = read_cluster(self._settings).drivers_of(self._stream)
-        if others := self._others(drivers):
-            return self._fence(f"its driver also runs {', '.join(others)}")
+        shared = tuple(driver for driver in drivers if self._others((driver,)))
+        for driver in drivers:
+            if driver not in shared:
+                log.warning(
+                    "%s did not stop within %.0f s: killing driver %s", self._stream, self._limit, driver.id
+                )
+                kill_driver(self._settings, driver.id)
+        if shared:
+            names = ", ".join(driver.id for driver in shared)
+            return self._fence(f"driver {names} also runs {', '.join(self._others(shared))}")
         if not drivers:
             return self._fence("the master knows no driver of it")
-        for driver in drivers:
-            log.warning(
-                "%s did not stop within %.0f s: killing driver %s", self._stream, self._limit, driver.id
-            )
-            kill_driver(self._settings, driver.id)
         deadline = time.monotonic() + KILL_SECONDS
         while read_cluster(self._settings).carries(self._stream):
             if time.monotonic() > deadline:

@@ -204,6 +204,15 @@ def test_a_driver_that_hangs_is_killed_and_said_to_be_forced(world: World) -> No
     assert world.master.killed == ["driver-1"]
 
 
+def test_of_two_drivers_that_hang_only_the_one_that_runs_nothing_else_is_killed(world: World) -> None:
+    world.master.drivers = [driver(1, "shared", STREAM, "logs"), driver(2, "own")]
+    generation = world.claim("own")
+    world.claim("shared", stream="logs")
+    report = request_stop(world.settings, STREAM, 1)
+    assert (report.outcome, world.master.killed) == (FENCED, ["driver-2"])
+    assert report.generation > generation
+
+
 @pytest.mark.parametrize(
     "known", ["not known to the master", "not killed by the master", "runs another stream"]
 )
