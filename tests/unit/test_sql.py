@@ -17,6 +17,9 @@ from tests.helpers import ad_events
 
 FILES = sorted(SQL_DIR.rglob("*.sql*"))
 
+# A view's statement and that of its query.
+RENDERS = (lambda view: view_sql(view, load_contracts()), query_sql)
+
 
 def test_statements_end_at_a_semicolon_at_the_end_of_a_line() -> None:
     text = "-- purpose; of all;\nSELECT 1;\n\nSELECT ';',\n  2 ;\n-- the end;\n"
@@ -64,7 +67,7 @@ def test_migrations_can_be_applied_again_after_a_failure_half_way() -> None:
             )
 
 
-@pytest.mark.parametrize("render", [lambda view: view_sql(view, load_contracts()), query_sql])
+@pytest.mark.parametrize("render", RENDERS)
 @pytest.mark.parametrize("view", view_names())
 def test_certificates_are_read_once_and_takeovers_once_for_each_slice(
     view: str, render: Callable[[str], str]
@@ -78,6 +81,14 @@ def test_certificates_are_read_once_and_takeovers_once_for_each_slice(
             rf"FROM {table}\s+WHERE (stream = '\w+'|stream IN \('\w+', '\w+', '\w+'\))", statement
         )
         assert len(reads) == len(re.findall(rf"\b{table}\b", statement)) == wanted
+
+
+@pytest.mark.parametrize("render", RENDERS)
+@pytest.mark.parametrize("view", view_names())
+def test_only_sealed_rows_are_asked_whether_they_hold_events(view: str, render: Callable[[str], str]) -> None:
+    reads = re.findall(r"FROM \w+_(sealed|delta) FINAL(\s+WHERE \w+ > 0)?", render(view))
+    assert {kind: bool(asked) for kind, asked in reads} == {"sealed": True, "delta": False}
+    assert len(set(reads)) == 2
 
 
 def test_cube_tables_name_every_dimension_and_measure_of_the_contract() -> None:
