@@ -2,8 +2,8 @@
 
 The last hour is the dearest to serve: nothing of it is sealed, and it came in a batch a second. On the server
 the filter is inside the query, as dashboards ask; on chdb, whose ClickHouse is a current one, around the view.
-A question without rows ends the run: its speed would say nothing. Machines differ more than versions of a query
-do: `--save` keeps the queries of one version, `--against` asks them beside those of another, on the same rows.
+A question without rows ends the run: its speed would say nothing. Machines differ more than versions of a question
+do: `--save` keeps the queries and views of one version, `--against` asks them beside those of another, on the same rows.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ log = logging.getLogger("benchmarks.views")
 RESULTS = Path(__file__).parent / "results" / "views.json"
 TARGET_MS = 100.0
 SHOWN = 1000  # rows: what a dashboard's table takes; all have to be computed for it
+SAVED = "saved_"  # before the name of another version's view
 
 
 class NoRowsError(RuntimeError):
@@ -77,8 +78,8 @@ def server() -> Iterator[Engine]:
 
 
 @contextmanager
-def embedded() -> Iterator[Engine]:
-    """A database of chdb on this machine's disk, removed at the end."""
+def embedded(saved: Path | None = None) -> Iterator[Engine]:
+    """A database of chdb on this machine's disk, removed at the end; the saved views stand in it as SAVED + name."""
     with tempfile.TemporaryDirectory() as folder:
         session = Session(folder)
         session.query("CREATE DATABASE benchmark")
@@ -91,10 +92,26 @@ def embedded() -> Iterator[Engine]:
             session.query(read_sql("cubes/sealed.sql.j2", cube=cube))
         for view in view_names():
             session.query(view_sql(view, load_contracts()))
+        for path in saved_files(saved, "views"):
+            text = path.read_text(encoding="utf-8")
+            session.query(text.replace(f"CREATE VIEW {path.stem} AS", f"CREATE VIEW {SAVED}{path.stem} AS"))
         try:
             yield Engine(session.query, lambda query: str(session.query(query, "TSV")).count("\n"))
         finally:
             session.close()
+
+
+def save(folder: Path) -> None:
+    """Write each view and its query to folders of a folder."""
+    for kind, render in (("queries", query_sql), ("views", lambda view: view_sql(view, load_contracts()))):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for view in view_names():
+            (folder / kind / f"{view}.sql").write_text(render(view), encoding="utf-8")
+
+
+def saved_files(folder: Path | None, kind: str) -> list[Path]:
+    """Return what `save` wrote of a kind, queries or views; nothing of no folder."""
+    return sorted((folder / kind).glob("*.sql")) if folder else []
 
 
 def questions(begin: datetime, inside: bool, saved: Path | None = None) -> dict[str, str]:
@@ -103,18 +120,20 @@ def questions(begin: datetime, inside: bool, saved: Path | None = None) -> dict[
     A query is ordered as it stands: 18.16 would analyse all of it again for a SELECT around it.
 
     Args:
-        saved: folder of queries of another version, to be asked as well.
+        saved: folder of another version, to be asked as well; its views are in the database already.
     """
     bounds = {
         name: f"'{moment:%Y-%m-%d %H:%M:%S}'"
         for name, moment in (("from", begin), ("to", begin + timedelta(hours=1)))
     }
-    around = "window_start >= toDateTime(%(from)s, 'UTC') AND window_start < toDateTime(%(to)s, 'UTC')"
-    asked = {v: query_sql(v) if inside else f"SELECT * FROM {v} WHERE {around}" for v in view_names()}
-    if saved and inside:
-        asked |= {
-            f"{path.stem} ({saved.name})": path.read_text(encoding="utf-8") for path in saved.glob("*.sql")
-        }
+    around = (
+        "SELECT * FROM {} WHERE window_start >= toDateTime(%(from)s, 'UTC')"
+        " AND window_start < toDateTime(%(to)s, 'UTC')"
+    )
+    asked = {view: query_sql(view) if inside else around.format(view) for view in view_names()}
+    for path in saved_files(saved, "queries" if inside else "views"):
+        old = path.read_text(encoding="utf-8") if inside else around.format(SAVED + path.stem)
+        asked[f"{path.stem} (saved)"] = old
     return {
         view: f"{query % bounds} ORDER BY window_start DESC LIMIT {SHOWN}" for view, query in asked.items()
     }
@@ -147,21 +166,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the order of the runs")
     parser.add_argument("--engines", nargs="+", choices=("server", "chdb"), default=["server", "chdb"])
     parser.add_argument("--results", type=Path, default=RESULTS, help="file for the figures, JSON")
-    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write the queries there, and end")
-    parser.add_argument("--against", type=Path, metavar="FOLDER", help="ask the server those queries, too")
+    parser.add_argument("--save", type=Path, metavar="FOLDER", help="write queries and views there, and end")
+    parser.add_argument("--against", type=Path, metavar="FOLDER", help="ask those that --save wrote, too")
     given = parser.parse_args(arguments)
     configure_logging()
     if given.save:
-        given.save.mkdir(parents=True, exist_ok=True)
-        for view in view_names():
-            (given.save / f"{view}.sql").write_text(query_sql(view), encoding="utf-8")
+        save(given.save)
         return 0
-    if given.against and not list(given.against.glob("*.sql")):
+    if given.against and not saved_files(given.against, "queries"):
         parser.error(f"--against: no saved query in {given.against}")
     begin = last_hour(datetime.now(UTC))
     found: dict[str, dict[str, Speed]] = {}
     for name in given.engines:
-        with server() if name == "server" else embedded() as engine:
+        with server() if name == "server" else embedded(given.against) as engine:
             start = perf_counter()
             written = fill(engine.run, given.days, begin, given.share)
             log.info("%s: %s rows in %.0f s", name, f"{written:,}", perf_counter() - start)

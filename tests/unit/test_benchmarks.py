@@ -20,6 +20,7 @@ from benchmarks.stream_report import Outcome, answers_table, as_json, timings_of
 from benchmarks.stream_report import readme_line as stream_line
 from benchmarks.throughput import UnequalTotalsError, check
 from benchmarks.view_counts import VIEWS, Counts, UnequalCountsError, check_counts, counts_of
+from benchmarks.views import questions, save
 from benchmarks.workload import Totals, truth_of
 from include.contracts import load_contract
 from include.traffic import generator_for
@@ -29,6 +30,7 @@ from include.traffic.plan import TrafficPlan
 from include.traffic.schedule import draw_schedule
 from include.traffic.user_events import UserEvents
 from include.traffic.view_truth import seen, view_rows
+from include.warehouse.views import view_names
 
 TRUTH: Totals = {(60, "click", "US", "banner"): (3, 90_000), (120, "click", "US", "banner"): (1, 40_000)}
 
@@ -231,3 +233,14 @@ def test_a_stream_is_told_with_answers_and_ratios_and_without_a_contender_that_d
         "| 2026-01-01 | 2 cores, a processor, 8 GiB | `a command` | logs | 1.50 (1.00 to 2.00) "
         "| 5.50 (5.00 to 6.00) | - | - | - | 3.67x, 5.00x | - |"
     )
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_another_versions_questions_are_asked_beside_todays(tmp_path: Path, inside: bool) -> None:
+    save(tmp_path)
+    (tmp_path / "queries" / "sla.sql").write_text("SELECT 'before', %(from)s", encoding="utf-8")
+    asked = questions(datetime(2026, 1, 1, 5, tzinfo=UTC), inside, tmp_path)
+    assert set(asked) == {f"{view}{of}" for view in view_names() for of in ("", " (saved)")}
+    old = "SELECT 'before', '2026-01-01 05:00:00'" if inside else "SELECT * FROM saved_sla WHERE"
+    assert asked["sla (saved)"].startswith(old)
+    assert asked["late_events (saved)"].replace("saved_", "") == asked["late_events"]
