@@ -1,4 +1,4 @@
-"""Every DAG file, loaded in a fresh interpreter as Airflow's DAG processor would."""
+"""Every DAG file, loaded as Airflow's DAG processor would: each in a fork of a process that has imported Airflow."""
 
 from __future__ import annotations
 
@@ -19,47 +19,61 @@ IMPORT_SECONDS = 20.0
 MAX_LINES = 80
 
 LOADER = """
-import importlib.util, json, sys, time
+import importlib.util, json, os, sys, time, traceback
 import airflow.sdk
-began = time.perf_counter()
-spec = importlib.util.spec_from_file_location("dag_file", sys.argv[1])
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-seconds = time.perf_counter() - began
 from airflow.dag_processing.dagbag import DagBag
-heavy = [name for name in sys.argv[2].split(",") if name in sys.modules]
-bag = DagBag(sys.argv[1], collect_dags=True)
-print("RESULT" + json.dumps({
-    "seconds": seconds,
-    "heavy": heavy,
-    "errors": list(bag.import_errors.values()),
-    "module_doc": module.__doc__ or "",
-    "dags": [
-        {
-            "dag_id": dag.dag_id,
-            "doc_md": dag.doc_md or "",
-            "tags": sorted(dag.tags),
-            "params": {name: bool(param.schema.get("title")) for name, param in dag.params._ParamsDict__dict.items()}
-            if hasattr(dag.params, "_ParamsDict__dict") else {},
-            "blank": [
-                name
-                for name in dag.params
-                for param in [dag.params.get_param(name)]
-                if param.value == "" and not param.schema.get("enum") and "null" not in param.schema.get("type", ())
-            ],
-            "tasks": [
-                {"task_id": task.task_id, "owner": task.owner, "retries": task.retries} for task in dag.tasks
-            ],
-        }
-        for dag in bag.dags.values()
-    ],
-}))
+
+def load(path):
+    began = time.perf_counter()
+    spec = importlib.util.spec_from_file_location("dag_file", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    seconds = time.perf_counter() - began
+    heavy = [name for name in sys.argv[1].split(",") if name in sys.modules]
+    bag = DagBag(path, collect_dags=True)
+    return {
+        "seconds": seconds,
+        "heavy": heavy,
+        "errors": list(bag.import_errors.values()),
+        "module_doc": module.__doc__ or "",
+        "dags": [
+            {
+                "dag_id": dag.dag_id,
+                "doc_md": dag.doc_md or "",
+                "tags": sorted(dag.tags),
+                "params": {name: bool(param.schema.get("title")) for name, param in dag.params._ParamsDict__dict.items()}
+                if hasattr(dag.params, "_ParamsDict__dict") else {},
+                "blank": [
+                    name
+                    for name in dag.params
+                    for param in [dag.params.get_param(name)]
+                    if param.value == "" and not param.schema.get("enum") and "null" not in param.schema.get("type", ())
+                ],
+                "tasks": [
+                    {"task_id": task.task_id, "owner": task.owner, "retries": task.retries} for task in dag.tasks
+                ],
+            }
+            for dag in bag.dags.values()
+        ],
+    }
+
+for path in sys.argv[2:]:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        continue
+    try:
+        print("RESULT" + json.dumps({"path": path} | load(path)), flush=True)
+    except BaseException:
+        print(f"{path} cannot be loaded:", file=sys.stderr)
+        traceback.print_exc()
+    os._exit(0)
 """
 
 
-@pytest.fixture(scope="module", params=FILES, ids=lambda path: str(path.relative_to(ROOT / "dags")))
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    path: Path = request.param
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[Path, dict[str, Any]], str]:
+    """What each file held that could be loaded, and what was said of the others."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PLATFORM_"))}
     env |= {
         "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
@@ -67,7 +81,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-c", LOADER, str(path), ",".join(HEAVY)],
+        [sys.executable, "-c", LOADER, ",".join(HEAVY), *map(str, FILES)],
         env=env,
         capture_output=True,
         text=True,
@@ -75,8 +89,15 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    assert lines, f"{path.name} cannot be loaded:\n{done.stderr[-3000:]}"
-    return {"path": path, **json.loads(lines[-1].removeprefix("RESULT"))}
+    found = [json.loads(line.removeprefix("RESULT")) for line in lines]
+    return {Path(result["path"]): result for result in found}, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module", params=FILES, ids=lambda path: str(path.relative_to(ROOT / "dags")))
+def loaded(request: pytest.FixtureRequest, results: tuple[dict[Path, dict[str, Any]], str]) -> dict[str, Any]:
+    found, said = results
+    assert request.param in found, said
+    return {**found[request.param], "path": request.param}
 
 
 def test_there_are_dags() -> None:
