@@ -10,9 +10,9 @@ export PYTHONPATH := $(CURDIR)
 LOCAL := $(BIN)/python -m include.local
 # Tests that need services get the settings of the local platform.
 WITH_PLATFORM := set -a; . .local/env; set +a;
-# Files of tests side by side; those that wait for services leave a third of two cores idle, hence three of them.
-# Tests of the whole platform share it, and run one after the other.
-IN_PARALLEL := --dist loadfile --no-loadscope-reorder -n
+# Tests run side by side, file by file: those that wait for services in three processes, since two leave a third of two
+# cores idle; those of the whole platform share it, and run one after the other.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help verify setup up down status logs clean demo test chaos soak unit lint bench prove
@@ -45,10 +45,10 @@ demo: setup ## run the main job end to end through Airflow, and report
 	@PYTHONPATH=$(CURDIR) $(BIN)/python -m include.demo
 
 unit: setup ## the tests that need no service
-	@$(BIN)/pytest tests/unit $(IN_PARALLEL) 2
+	@$(BIN)/pytest tests/unit -n 2 $(BY_FILE)
 
 test: unit up ## all tests: unit, then integration and system on the running platform
-	@$(WITH_PLATFORM) $(BIN)/pytest tests/integration -m "not long" $(IN_PARALLEL) 3 --durations=15
+	@$(WITH_PLATFORM) $(BIN)/pytest tests/integration -m "not long" -n 3 $(BY_FILE) --durations=15
 	@$(WITH_PLATFORM) $(BIN)/pytest tests/system -m "not long" --durations=15
 
 chaos: up ## kill, pause and stop every part under traffic; CHAOS_KILLS rounds (3), CHAOS_SEED

@@ -238,12 +238,7 @@ BAD: dict[str, list[Case]] = {
         ("expect_column_max_to_be_between", "click_through_rate", "warning", served(click_through_rate=0.9)),
     ],
     "ledger_balance": [
-        (
-            ABOVE,
-            "end_offset, start_offset",
-            "critical",
-            ledger(end_offset=9),
-        ),
+        (ABOVE, "end_offset, start_offset", "critical", ledger(end_offset=9)),
         (PAIR, "lost_to, start_offset", "critical", ledger(lost_to=12)),
         (PAIR, "accounted, offsets", "critical", ledger(accounted=9)),
         (PAIR, "accounted, offsets", "critical", ledger(row=2, accounted=21)),
@@ -262,12 +257,7 @@ BAD: dict[str, list[Case]] = {
         (WITHIN, "window_start", "critical", minutes(window_start=LATER)),
         (WITHIN, "window_seconds", "critical", minutes(window_seconds=61)),
         (WITHIN, "request_count", "critical", minutes(request_count=0)),
-        (
-            PAIR,
-            "request_count, total_requests",
-            "critical",
-            minutes(total_requests=9),
-        ),
+        (PAIR, "request_count, total_requests", "critical", minutes(total_requests=9)),
         (WITHIN, "min_response_time", "critical", minutes(min_response_time=-0.1)),
         (WITHIN, "max_response_time", "critical", minutes(max_response_time=3600.1)),
         (ABOVE, "max_response_time, avg_response_time", "critical", minutes(max_response_time=0.4)),

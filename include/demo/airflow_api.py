@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import (
+    Retrying,
+    retry,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_fixed,
+)
 
 POLL_SECONDS = 1.0
 ATTEMPTS = 3
@@ -65,14 +73,15 @@ class AirflowApi:
         """
         name = f"manual__{datetime.now(UTC).isoformat()}"
         asked = {"dag_run_id": name, "logical_date": None, "conf": conf or {}}
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(POLL_SECONDS)
-            answer = self._http.post(f"/dags/{dag}/dagRuns", json=asked)
-            if answer.status_code == httpx.codes.CONFLICT and attempt:
-                return name
-            if not answer.is_server_error:
-                break
+        attempts = Retrying(
+            retry=retry_if_result(lambda answer: answer.is_server_error),
+            wait=wait_fixed(POLL_SECONDS),
+            stop=stop_after_attempt(ATTEMPTS),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        )
+        answer = attempts(self._http.post, f"/dags/{dag}/dagRuns", json=asked)
+        if answer.status_code == httpx.codes.CONFLICT and attempts.statistics["attempt_number"] > 1:
+            return name
         if answer.is_error:
             raise AirflowRunError(f"{dag} was refused: {answer.text[:1000]}")
         return name

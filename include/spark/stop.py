@@ -134,8 +134,7 @@ class _Stop:
             if not (stopped and served):
                 return ""
             # One that carries nothing else is on its way out.
-            shared = [driver.id for driver in drivers if self._others((driver,))]
-            log.info("%s stays for %s", ", ".join(shared), ", ".join(served))
+            log.info("%s stays for %s", ", ".join(self._shared(drivers)), ", ".join(served))
             return STOPPED
         if self._alive():
             return ""
@@ -143,6 +142,10 @@ class _Stop:
 
     def _alive(self) -> bool:
         return bool(live_launches(self._client, self._stream))
+
+    def _shared(self, drivers: tuple[Driver, ...]) -> list[str]:
+        """Return the ids of those of these drivers that still run other streams."""
+        return [driver.id for driver in drivers if self._others((driver,))]
 
     def _others(self, drivers: tuple[Driver, ...]) -> list[str]:
         """Return the other streams that these drivers still run; one may run in a later driver of its own by now."""
@@ -154,16 +157,15 @@ class _Stop:
 
     def _force(self) -> str:
         drivers = read_cluster(self._settings).drivers_of(self._stream)
-        shared = tuple(driver for driver in drivers if self._others((driver,)))
+        shared = self._shared(drivers)
         for driver in drivers:
-            if driver not in shared:
+            if driver.id not in shared:
                 log.warning(
                     "%s did not stop within %.0f s: killing driver %s", self._stream, self._limit, driver.id
                 )
                 kill_driver(self._settings, driver.id)
         if shared:
-            names = ", ".join(driver.id for driver in shared)
-            return self._fence(f"driver {names} also runs {', '.join(self._others(shared))}")
+            return self._fence(f"driver {', '.join(shared)} also runs {', '.join(self._others(drivers))}")
         if not drivers:
             return self._fence("the master knows no driver of it")
         deadline = time.monotonic() + KILL_SECONDS
