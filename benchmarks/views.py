@@ -31,9 +31,8 @@ from include.contracts import load_contracts
 from include.logs import configure_logging
 from include.settings import get_settings
 from include.warehouse.client import connect
-from include.warehouse.migrate import prepare_warehouse
+from include.warehouse.migrate import prepare_warehouse, schema_statements
 from include.warehouse.queries import query_sql
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
 from include.warehouse.views import view_names, view_sql
 
 log = logging.getLogger("benchmarks.views")
@@ -84,12 +83,8 @@ def embedded(saved: Path | None = None) -> Iterator[Engine]:
         session = Session(folder)
         session.query("CREATE DATABASE benchmark")
         session.query("USE benchmark")
-        for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-            for statement in split_statements(path.read_text(encoding="utf-8")):
-                session.query(statement)
-        for cube in (cube for contract in load_contracts() for cube in contract.cubes):
-            session.query(read_sql("cubes/delta.sql.j2", cube=cube))
-            session.query(read_sql("cubes/sealed.sql.j2", cube=cube))
+        for statement in schema_statements(cube for contract in load_contracts() for cube in contract.cubes):
+            session.query(statement)
         for view in view_names():
             session.query(view_sql(view, load_contracts()))
         for path in saved_files(saved, "views"):

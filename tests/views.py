@@ -15,8 +15,8 @@ from clickhouse_driver import Client
 from include.contracts import Cube, Measure, load_contracts
 from include.contracts.model import NO_MAXIMUM, NO_MINIMUM
 from include.streaming.ledger import batch_id
+from include.warehouse.migrate import schema_statements
 from include.warehouse.queries import query_sql
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
 from include.warehouse.views import view_names, view_sql
 
 HOUR = datetime(2026, 1, 1, 10, tzinfo=UTC)
@@ -141,13 +141,9 @@ def chdb_desk(session: Session, database: str) -> Desk:
     """Return a desk on a new database inside this process."""
     for statement in (f"CREATE DATABASE {database}", f"USE {database}"):
         session.query(statement)
-    for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-        for statement in split_statements(path.read_text(encoding="utf-8")):
-            session.query(statement)
     contracts = load_contracts()
-    for cube in (cube for contract in contracts for cube in contract.cubes):
-        session.query(read_sql("cubes/delta.sql.j2", cube=cube))
-        session.query(read_sql("cubes/sealed.sql.j2", cube=cube))
+    for statement in schema_statements(cube for contract in contracts for cube in contract.cubes):
+        session.query(statement)
     for view in view_names():
         session.query(view_sql(view, contracts))
     session.query("SET output_format_json_quote_decimals = 1")

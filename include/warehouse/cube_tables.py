@@ -31,6 +31,14 @@ class CubeShapeError(RuntimeError):
     """A cube's table cannot take the shape that its contract asks for."""
 
 
+def create_statements(cube: Cube) -> dict[str, str]:
+    """Return the statement that creates each table of a cube, by table."""
+    return {
+        str(getattr(cube, attribute)): read_sql(template, cube=cube)
+        for attribute, template in TEMPLATES.items()
+    }
+
+
 def ensure_cube(client: Client, cube: Cube) -> list[tuple[str, bool]]:
     """Create or widen a cube's tables; return each step by name and whether it changed anything.
 
@@ -38,8 +46,7 @@ def ensure_cube(client: Client, cube: Cube) -> list[tuple[str, bool]]:
         CubeShapeError: a table has other dimensions, or measures that the contract does not name.
     """
     steps = []
-    for attribute, template in TEMPLATES.items():
-        table, wanted = str(getattr(cube, attribute)), read_sql(template, cube=cube)
+    for table, wanted in create_statements(cube).items():
         existed = bool(client.execute("EXISTS TABLE " + table)[0][0])
         client.execute(wanted)
         found = [Column(row[0], row[1], row[3]) for row in client.execute(f"DESCRIBE TABLE {table}")]

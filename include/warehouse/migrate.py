@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from clickhouse_driver import Client
 
-from include.contracts import Contract, load_contracts
+from include.contracts import Contract, Cube, load_contracts
 from include.settings import Settings
 from include.warehouse.client import connect
 from include.warehouse.contract_versions import store_version
-from include.warehouse.cube_tables import ensure_cube
+from include.warehouse.cube_tables import create_statements, ensure_cube
 from include.warehouse.sql import SQL_DIR, split_statements
 from include.warehouse.views import UnknownCubeError, view_names, view_sql
 
@@ -65,6 +66,19 @@ def prepare_warehouse(settings: Settings, contracts: list[Contract] | None = Non
     return PreparedWarehouse([name for name, new in steps if new], [name for name, new in steps if not new])
 
 
+def schema_statements(cubes: Iterable[Cube] = ()) -> Iterator[str]:
+    """Yield what creates the tables of an empty database that keeps no account of it: an embedded ClickHouse."""
+    for path in _migrations():
+        yield from split_statements(path.read_text(encoding="utf-8"))
+    for cube in cubes:
+        yield from create_statements(cube).values()
+
+
+def _migrations() -> list[Path]:
+    """Return the files of the migrations in order."""
+    return sorted((SQL_DIR / "migrations").glob("[0-9]*.sql"))
+
+
 def _migrate(client: Client) -> list[tuple[str, bool]]:
     client.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number UInt32, name String, sha256 String, "
@@ -72,7 +86,7 @@ def _migrate(client: Client) -> list[tuple[str, bool]]:
     )
     applied = {row[0]: row[1] for row in client.execute("SELECT number, sha256 FROM migrations FINAL")}
     steps = []
-    for path in sorted((SQL_DIR / "migrations").glob("[0-9]*.sql")):
+    for path in _migrations():
         number, text = int(path.name.split("_")[0]), path.read_text(encoding="utf-8")
         digest = hashlib.sha256(text.encode()).hexdigest()
         if number in applied:

@@ -16,7 +16,7 @@ from chdb import session as chdb_session
 from include.settings import Settings
 from include.streaming.ledger import batch_id
 from include.warehouse.client import connect
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.migrate import schema_statements
 from include.warehouse.views import view_sql
 from tests.helpers import ad_events
 
@@ -99,11 +99,8 @@ def embedded() -> Iterator[Engine]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     for statement in (f"CREATE DATABASE {name}", f"USE {name}"):
         session.query(statement)
-    for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-        for statement in split_statements(path.read_text(encoding="utf-8")):
-            session.query(statement)
-    for template in ("cubes/delta.sql.j2", "cubes/sealed.sql.j2"):
-        session.query(read_sql(template, cube=ad_events().cubes[0]))
+    for statement in schema_statements([ad_events().cubes[0]]):
+        session.query(statement)
     session.query(view_sql("ad_events_aggregated", [ad_events()]))
 
     def ask(query: str) -> list[list[str]]:

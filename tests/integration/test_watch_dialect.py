@@ -11,7 +11,8 @@ import pytest
 from chdb import session as chdb_session
 from clickhouse_driver.util.escape import escape_params
 
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.migrate import schema_statements
+from include.warehouse.sql import read_sql
 from tests.helpers import ad_events
 
 BATCH = 1 << 40 | 1
@@ -25,10 +26,8 @@ class Engine:
         self.session = chdb_session.Session()
         self.session.query("CREATE DATABASE watch ENGINE = Memory")
         self.session.query("USE watch")
-        for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-            for statement in split_statements(path.read_text(encoding="utf-8")):
-                self.session.query(statement)
-        self.session.query(read_sql("cubes/delta.sql.j2", cube=ad_events().cubes[0]))
+        for statement in schema_statements([ad_events().cubes[0]]):
+            self.session.query(statement)
 
     def ask(self, path: str, values: dict[str, Any], **identifiers: object) -> list[list[Any]]:
         statement = read_sql(path, **identifiers) % escape_params(values, None)

@@ -15,7 +15,8 @@ from include.compact import checks
 from include.compact.plan import hour_parameters
 from include.contracts import load_contract
 from include.reconcile.types import HOUR, Certificate
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.migrate import schema_statements
+from include.warehouse.sql import SQL_DIR, read_sql
 
 CUBE = load_contract("ad_events").cubes[0]
 FIRST = datetime(2026, 1, 1, 5, tzinfo=UTC)
@@ -56,11 +57,8 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     session = chdb_session.Session(str(folder))
     session.query("CREATE DATABASE compact")
     session.query("USE compact")
-    for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-        for statement in split_statements(path.read_text(encoding="utf-8")):
-            session.query(statement)
-    for template in ("cubes/delta.sql.j2", "cubes/sealed.sql.j2"):
-        session.query(read_sql(template, cube=CUBE))
+    for statement in schema_statements([CUBE]):
+        session.query(statement)
     for hour in ("05", "06", "07"):
         at = f"'2026-01-01 {hour}:00:00', 'click', 'US', 'banner'"
         for batch in (G + 1, G + 2, G + 3, G + 9, 2 * G + 1):

@@ -10,7 +10,8 @@ import pytest
 from chdb import session as chdb_session
 
 from include.contracts import load_contract
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.migrate import schema_statements
+from include.warehouse.sql import read_sql
 
 CUBE = load_contract("ad_events").cubes[0]
 G = 1 << 40
@@ -38,10 +39,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     session = chdb_session.Session(str(folder))
     session.query("CREATE DATABASE w")
     session.query("USE w")
-    for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-        for statement in split_statements(path.read_text()):
-            session.query(statement)
-    session.query(read_sql("cubes/delta.sql.j2", cube=CUBE))
+    for statement in schema_statements([CUBE]):
+        session.query(statement)
     session.query(f"INSERT INTO takeovers VALUES ('ad_events', 1, [1], [{2 * G - 1}], now())")
     session.query(
         f"INSERT INTO ad_events_delta VALUES ({AT}, 'click', 'US', 'banner', {G + 1}, 3, 30), "

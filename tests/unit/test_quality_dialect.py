@@ -18,18 +18,14 @@ from chdb.session import Session
 from include.contracts import load_contract, load_contracts
 from include.quality.data import quality_sql
 from include.quality.served import counted_cubes
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.migrate import schema_statements
 from include.warehouse.views import view_sql
 
 session = Session()
 session.query("CREATE DATABASE quality")
 session.query("USE quality")
-for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-    for statement in split_statements(path.read_text()):
-        session.query(statement)
-for cube in [cube for contract in load_contracts() for cube in contract.cubes]:
-    session.query(read_sql("cubes/delta.sql.j2", cube=cube))
-    session.query(read_sql("cubes/sealed.sql.j2", cube=cube))
+for statement in schema_statements(cube for contract in load_contracts() for cube in contract.cubes):
+    session.query(statement)
 session.query(view_sql("ad_events_aggregated", [load_contract("ad_events")]))
 hour, batch = "'2026-01-01 05:00:00'", 1 << 40
 session.query(f"INSERT INTO takeovers VALUES ('ad_events', 1, [1], [{(2 << 40) - 1}], {hour})")

@@ -13,7 +13,8 @@ from chdb import session as chdb_session
 from include.contracts import Cube, load_contract
 from include.reconcile.measure import Cell
 from include.reconcile.store import bounds
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.migrate import schema_statements
+from include.warehouse.sql import read_sql
 from tests import kinds
 
 CONTRACT = load_contract("ad_events")
@@ -43,11 +44,8 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     session = chdb_session.Session(str(folder))
     session.query("CREATE DATABASE w")
     session.query("USE w")
-    for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-        for statement in split_statements(path.read_text()):
-            session.query(statement)
-    for template in ("cubes/delta.sql.j2", "cubes/sealed.sql.j2"):
-        session.query(read_sql(template, cube=CUBE))
+    for statement in schema_statements([CUBE]):
+        session.query(statement)
     session.query(f"INSERT INTO takeovers VALUES ('ad_events', 1, [1], [{2 * G - 1}], now())")
     at = "toDateTime('2026-01-01 00:05:00', 'UTC'), 'click'"
     session.query(

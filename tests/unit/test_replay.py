@@ -170,13 +170,13 @@ def test_hours_are_sealed_again_in_stretches_of_at_most_a_day() -> None:
 PROGRAM = """
 import json
 from chdb import session as chdb
-from include.warehouse.sql import SQL_DIR, read_sql, split_statements
+from include.warehouse.migrate import schema_statements
+from include.warehouse.sql import read_sql
 session = chdb.Session()
 session.query("CREATE DATABASE d ENGINE = Atomic")
 session.query("USE d")
-for path in sorted((SQL_DIR / "migrations").glob("*.sql")):
-    for statement in split_statements(path.read_text()):
-        session.query(statement)
+for statement in schema_statements():
+    session.query(statement)
 G = 1 << 40
 letter = "INSERT INTO dead_letters (stream, partition, record_offset, batch, kafka_time, reason, day) VALUES "
 session.query(letter + ", ".join(f"('s', {p}, {o}, {b}, 1000, 'schema', '1970-01-01')" for p, o, b in
