@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from clickhouse_driver import Client
+
 from include.settings import Settings
 from include.warehouse.client import connect
 
@@ -32,3 +34,11 @@ def drop_database(settings: Settings) -> None:
     client = connect(settings, database="")
     client.execute(f"DROP DATABASE {settings.clickhouse_database}")
     client.disconnect()
+
+
+def count_rows(
+    client: Client, table: str, condition: str = "1", values: dict[str, object] | None = None
+) -> int:
+    """Return how many rows of a table meet a condition; of those that replace each other, one counts."""
+    final = "" if table.endswith("_delta") else "FINAL"
+    return int(client.execute(f"SELECT count() FROM {table} {final} WHERE {condition}", values or {})[0][0])

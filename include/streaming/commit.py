@@ -1,7 +1,9 @@
 """Writes one batch to ClickHouse: deltas, then dead letters, then the ledger, whose insert is the commit.
 
-Writing the same batch again changes nothing. A server that cannot be reached is waited for;
-nothing is skipped.
+A server that cannot be reached is waited for; nothing is skipped. Readers take deltas as they are, so each of a batch is
+sent once: when its insert is not answered, nobody knows whether it is there, and the query ends. The next one, under a
+generation of its own, folds the records again, and its takeover makes what the batch left behind void. Dead letters and
+ledger rows replace those with their key: their inserts are repeated.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from clickhouse_driver import Client
 from include.contracts import Contract
 from include.streaming.ledger import LedgerRow, insert_ledger_rows
 from include.streaming.partials import CUBE_PREFIX, REJECTS
-from include.streaming.waiting import insist
+from include.streaming.waiting import insist, passes_with_time
 
 
 def write_batch(
@@ -33,8 +35,11 @@ def write_batch(
 
     `between` is called before each wait for ClickHouse, and may raise to give the batch up; `crash` is called
     at the points that crash.py names.
+
+    Raises:
+        UnansweredInsertError: deltas were sent and not acknowledged; the batch must never be committed.
     """
-    inserts: list[tuple[str, Callable[[], None]]] = []
+    inserts: list[Callable[[], None]] = []
     for cube in contract.cubes:
         table = results.get(CUBE_PREFIX + cube.name)
         if table is not None:
@@ -42,15 +47,20 @@ def write_batch(
             rows = [table.column("window_start").to_pylist(), [batch] * table.num_rows]
             rows += [table.column(name).to_pylist() for name in columns]
             statement = f"INSERT INTO {cube.delta_table} (window_start, batch, {', '.join(columns)}) VALUES"
-            inserts.append((cube.delta_table, partial(_insert, client, statement, rows)))
+            inserts.append(
+                partial(_insert_once, client, f"batch {batch}: {cube.delta_table}", statement, rows)
+            )
     rejects = results.get(REJECTS)
     if rejects is not None:
-        inserts.append(("dead_letters", partial(_insert_rejects, client, contract, batch, rejects)))
+        letters = partial(_insert_rejects, client, contract, batch, rejects)
+        inserts.append(partial(insist, letters, f"batch {batch}: dead_letters", between))
     at = crash or _pass
-    for done, (table_name, insert) in enumerate(inserts):
+    # A server that went away since the last batch is waited for here, where nothing was sent yet.
+    insist(partial(client.execute, "SELECT 1"), f"batch {batch}", between)
+    for done, insert in enumerate(inserts):
         if done:
             at("mid_deltas")
-        insist(insert, f"batch {batch}: {table_name}", between)
+        insert()
     at("before_ledger")
     insist(partial(insert_ledger_rows, client, ledger), f"batch {batch}: ledger", between)
     at("after_ledger")
@@ -60,8 +70,19 @@ def _pass(point: str) -> None:
     """Go on."""
 
 
-def _insert(client: Client, statement: str, columns: list[list[object]]) -> None:
-    client.execute(statement, columns, columnar=True)
+class UnansweredInsertError(RuntimeError):
+    """ClickHouse did not acknowledge deltas that it may have written."""
+
+
+def _insert_once(client: Client, what: str, statement: str, columns: list[list[object]]) -> None:
+    try:
+        client.execute(statement, columns, columnar=True)
+    except Exception as error:
+        if not passes_with_time(error):
+            raise
+        raise UnansweredInsertError(
+            f"{what}: no answer of ClickHouse to the insert ({error}); the batch is folded again under a new generation"
+        ) from error
 
 
 def _insert_rejects(client: Client, contract: Contract, batch: int, rejects: pa.Table) -> None:

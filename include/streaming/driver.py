@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from include.contracts import Contract
 from include.settings import Settings
 from include.streaming.begin import Skip
-from include.streaming.commit import ExpiredWhileReadingError
+from include.streaming.commit import ExpiredWhileReadingError, UnansweredInsertError
 from include.streaming.control import ControlLog, ControlTopicError
 from include.streaming.ledger import GenerationError
 from include.streaming.query import FencedError, Query, StoppedError, StreamOptions
@@ -143,7 +143,8 @@ class StreamDriver(threading.Thread):
 def _passes(error: Exception) -> bool:
     if isinstance(error, OSError) and error.filename is not None:  # of a file, not of a connection
         return False
-    return kafka_is_away(error) or passes_with_time(error) or isinstance(error, ExpiredWhileReadingError)
+    folded_again = isinstance(error, ExpiredWhileReadingError | UnansweredInsertError)
+    return folded_again or kafka_is_away(error) or passes_with_time(error)
 
 
 def _is_gone(spark: Future[SparkSession]) -> bool:

@@ -16,6 +16,4 @@ def query_sql(view: str) -> str:
     Raises:
         jinja2.TemplateNotFound: there is no such view.
     """
-    return read_sql(
-        f"queries/{view}.sql.j2", filtered=True, sliced=True, cubes=served_cubes(load_contracts())
-    )
+    return read_sql(f"queries/{view}.sql.j2", filtered=True, cubes=served_cubes(load_contracts()))

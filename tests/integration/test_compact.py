@@ -30,6 +30,7 @@ from include.streaming.ledger import (
 )
 from include.streaming.stretch import NOTHING, Stretch, read_stretch
 from include.warehouse.client import connect
+from tests.databases import count_rows
 from tests.helpers import eventually
 
 STREAM = "ad_events"
@@ -112,10 +113,6 @@ def ledger(client: Client, batch: int, start: int, end: int, hours: list[datetim
     commit(client, [row(batch, start, end, hours)])
 
 
-def count(client: Client, table: str, condition: str = "1", values: dict[str, object] | None = None) -> int:
-    return int(client.execute(f"SELECT count() FROM {table} FINAL WHERE {condition}", values or {})[0][0])
-
-
 def run(settings: Settings, now: datetime = NOW, dry_run: bool = False) -> Outcome:
     return compact_warehouse(settings, [STREAM], dry_run=dry_run, now=now)
 
@@ -140,8 +137,8 @@ def test_what_the_seal_in_force_includes_goes_and_what_is_served_stays(
     outcome = run(platform)
     assert outcome.compacted == {"ad_events_sealed": WINDOWS, "ad_events_delta": 2 * WINDOWS}
     assert clickhouse.execute(SERVED) == before
-    assert count(clickhouse, "ad_events_sealed", "seal = 11") == 0
-    assert count(clickhouse, "ad_events_sealed", "seal = 12") == WINDOWS
+    assert count_rows(clickhouse, "ad_events_sealed", "seal = 11") == 0
+    assert count_rows(clickhouse, "ad_events_sealed", "seal = 12") == WINDOWS
     in_hour = "toStartOfHour(window_start) = %(hour)s"
     assert clickhouse.execute(
         f"SELECT DISTINCT batch FROM ad_events_delta WHERE {in_hour}", {"hour": HOUR}
@@ -151,13 +148,13 @@ def test_what_the_seal_in_force_includes_goes_and_what_is_served_stays(
 def test_what_is_not_certified_stays(platform: Settings, clickhouse: Client) -> None:
     run(platform, now=NOW + timedelta(days=1000))
     values = {"hour": HOUR + timedelta(hours=1)}
-    assert count(clickhouse, "ad_events_delta", "window_start >= %(hour)s", values) == WINDOWS
-    assert count(clickhouse, "ledger") == 3
+    assert count_rows(clickhouse, "ad_events_delta", "window_start >= %(hour)s", values) == WINDOWS
+    assert count_rows(clickhouse, "ledger") == 3
 
 
 def test_a_second_run_and_a_dry_run_drop_nothing(platform: Settings, clickhouse: Client) -> None:
     said = run(platform, dry_run=True)
-    assert count(clickhouse, "ad_events_delta") == 4 * WINDOWS
+    assert count_rows(clickhouse, "ad_events_delta") == 4 * WINDOWS
     done = run(platform)
     assert (said.compacted, said.expired) == (done.compacted, done.expired)
     assert run(platform).rows == 0
@@ -182,7 +179,7 @@ def test_a_delta_that_lands_between_plan_and_mutation_stays(platform: Settings) 
     delta(clickhouse, HOUR, batch_id(1, 3), country="KR")
     before = clickhouse.execute(SERVED)
     compact(clickhouse, compaction)
-    assert count(clickhouse, "ad_events_delta", "country = 'KR'") == WINDOWS
+    assert count_rows(clickhouse, "ad_events_delta", "country = 'KR'") == WINDOWS
     assert clickhouse.execute(SERVED) == before
 
 
@@ -193,7 +190,9 @@ def test_the_grace_is_waited_and_a_certificate_that_comes_meanwhile_is_not_acted
     worker = threading.Thread(target=run, args=(waiting,))
     worker.start()
     certified(clickhouse, HOUR, batch_id(1, 2), 20, events=6)
-    assert count(clickhouse, "ad_events_sealed", "seal = 11") == WINDOWS, "dropped before the grace was over"
+    assert count_rows(clickhouse, "ad_events_sealed", "seal = 11") == WINDOWS, (
+        "dropped before the grace was over"
+    )
     worker.join(30)
     left = clickhouse.execute("SELECT DISTINCT seal FROM ad_events_sealed ORDER BY seal")
     assert left in ([(12,), (20,)], [(20,)]), left
@@ -212,7 +211,7 @@ def test_nothing_goes_beside_a_damaged_seal(platform: Settings, clickhouse: Clie
     assert outcome.kept == [
         "ad_events 2026-02-28T05: its sealed rows are not those that were certified: run reconcile_hour for it"
     ]
-    assert count(clickhouse, "ad_events_sealed", "seal = 11") == WINDOWS
+    assert count_rows(clickhouse, "ad_events_sealed", "seal = 11") == WINDOWS
 
 
 def test_a_batch_that_a_takeover_left_out_goes_when_it_is_old(platform: Settings, clickhouse: Client) -> None:
@@ -220,11 +219,11 @@ def test_a_batch_that_a_takeover_left_out_goes_when_it_is_old(platform: Settings
     take_over(clickhouse, STREAM, 2)
     delta(clickhouse, HOUR, batch_id(2, 0), country="JP")
     run(platform)
-    assert count(clickhouse, "ad_events_delta", "country = 'DE'") == WINDOWS
+    assert count_rows(clickhouse, "ad_events_delta", "country = 'DE'") == WINDOWS
     run(platform, now=NOW + timedelta(days=31))
-    assert count(clickhouse, "ad_events_delta", "country = 'DE'") == 0
-    assert count(clickhouse, "ad_events_delta", "country = 'JP'") == WINDOWS
-    assert count(clickhouse, "ad_events_delta", "batch = %(b)s", {"b": batch_id(1, 2)}) == WINDOWS
+    assert count_rows(clickhouse, "ad_events_delta", "country = 'DE'") == 0
+    assert count_rows(clickhouse, "ad_events_delta", "country = 'JP'") == WINDOWS
+    assert count_rows(clickhouse, "ad_events_delta", "batch = %(b)s", {"b": batch_id(1, 2)}) == WINDOWS
 
 
 def test_two_runs_at_once_do_no_harm(platform: Settings, clickhouse: Client) -> None:
@@ -235,7 +234,7 @@ def test_two_runs_at_once_do_no_harm(platform: Settings, clickhouse: Client) -> 
     for worker in workers:
         worker.join(60)
     assert clickhouse.execute(SERVED) == before
-    assert count(clickhouse, "ad_events_sealed") == WINDOWS
+    assert count_rows(clickhouse, "ad_events_sealed") == WINDOWS
 
 
 class Reader:
@@ -300,7 +299,7 @@ def test_a_reader_that_polls_through_compactions_sees_no_half(
         f"{len(reader.wrong)} of {reader.polls} answers: {reader.wrong[:5]} instead of {expected}"
     )
     assert reader.polls > 20
-    assert count(clickhouse, "ad_events_sealed") == 21 * WINDOWS
+    assert count_rows(clickhouse, "ad_events_sealed") == 21 * WINDOWS
 
 
 OLD = NOW.replace(minute=0) - timedelta(days=401)
@@ -436,8 +435,8 @@ def test_an_hour_that_was_never_certified_keeps_itself_and_those_after_it(
     outcome = run(old_hours)
     assert outcome.expired["certificates"] == 3
     assert outcome.kept == [f"ad_events: older hours stay, since {gap:%Y-%m-%dT%H} was never certified"]
-    assert count(clickhouse, "ad_events_delta", "window_start >= %(h)s", {"h": gap}) == WINDOWS
-    assert count(clickhouse, "ledger") == 2 * 8 + 1
+    assert count_rows(clickhouse, "ad_events_delta", "window_start >= %(h)s", {"h": gap}) == WINDOWS
+    assert count_rows(clickhouse, "ledger") == 2 * 8 + 1
 
 
 def test_an_hour_with_events_after_its_certificate_stays(old_hours: Settings, clickhouse: Client) -> None:
@@ -468,7 +467,7 @@ def test_the_last_ledger_rows_stay_however_old(old_hours: Settings, clickhouse: 
     assert outcome.kept == [
         f"ad_events: older hours stay, since the last ledger rows of a partition list {HOUR:%Y-%m-%dT%H}"
     ]
-    assert count(clickhouse, "takeovers") == 1
+    assert count_rows(clickhouse, "takeovers") == 1
 
 
 @pytest.mark.parametrize("reached", range(4))
@@ -487,13 +486,13 @@ def test_an_expiry_that_is_interrupted_is_taken_up(
         with pytest.raises(KeyboardInterrupt):
             run(old_hours)
     run(old_hours)
-    assert {table: count(clickhouse, table) for table in ("certificates", "ledger", "balances")} == {
+    assert {table: count_rows(clickhouse, table) for table in ("certificates", "ledger", "balances")} == {
         "certificates": 1,
         "ledger": 2,
         "balances": 1,
     }
     assert count_plain(clickhouse, "verdicts") == 1
-    assert count(clickhouse, "ad_events_sealed") == WINDOWS
+    assert count_rows(clickhouse, "ad_events_sealed") == WINDOWS
     assert carried_totals(clickhouse, STREAM)[0] == Carried(100, 100, 0, 100)
 
 

@@ -18,6 +18,7 @@ from include.reconcile.inject.order import (
 from include.reconcile.inject.registry import UnknownDriftError, inject_drift
 from include.settings import Settings
 from include.streaming.ledger import LedgerRow, batch_id, insert_ledger_rows, read_commit_state, take_over
+from tests.databases import count_rows
 
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
 WINDOWS = 30
@@ -79,10 +80,6 @@ def sealed_hour(open_hour: Client) -> Client:
     return open_hour
 
 
-def _count(client: Client, table: str, condition: str) -> int:
-    return int(client.execute(f"SELECT count() FROM {table} FINAL WHERE {condition}")[0][0])
-
-
 def _served(client: Client) -> tuple[int, int]:
     windows, events = client.execute("SELECT count(), sum(event_count) FROM ad_events_aggregated")[0]
     return int(windows), int(events)
@@ -94,7 +91,7 @@ def test_an_open_hour_loses_served_deltas_only(do: Do, open_hour: Client) -> Non
     assert (injection.table, injection.rows, len(injection.touched)) == ("ad_events_delta", 4, 4)
     assert injection.figures["event_count"] == 8
     assert 4_000 <= injection.figures["revenue"] < 4_000 + 4 * WINDOWS
-    assert _count(open_hour, "ad_events_delta", f"batch = {STALE}") == WINDOWS
+    assert count_rows(open_hour, "ad_events_delta", f"batch = {STALE}") == WINDOWS
     assert _served(open_hour) == (WINDOWS - 4, 2 * (WINDOWS - 4))
 
 
@@ -102,9 +99,9 @@ def test_a_sealed_hour_loses_rows_of_the_certificate_in_force_only(do: Do, seale
     injection = do("lost_row", size=3, seed=2)
     assert injection.table == "ad_events_sealed"
     assert "seal 12" in injection.where
-    assert _count(sealed_hour, "ad_events_sealed", "seal = 12") == WINDOWS - 3
-    assert _count(sealed_hour, "ad_events_sealed", "seal = 11") == WINDOWS
-    assert _count(sealed_hour, "ad_events_delta", f"batch = {SECOND}") == WINDOWS
+    assert count_rows(sealed_hour, "ad_events_sealed", "seal = 12") == WINDOWS - 3
+    assert count_rows(sealed_hour, "ad_events_sealed", "seal = 11") == WINDOWS
+    assert count_rows(sealed_hour, "ad_events_delta", f"batch = {SECOND}") == WINDOWS
     assert _served(sealed_hour) == (WINDOWS - 3, 2 * (WINDOWS - 3))
 
 
@@ -139,7 +136,7 @@ def test_a_batch_is_lost_or_doubled_under_an_id_below_the_running_drivers(do: Do
     assert _served(open_hour) == (WINDOWS, 4 * WINDOWS)
     do("lost_batch")
     assert _served(open_hour) == SERVED
-    assert _count(open_hour, "ad_events_delta", f"batch = {STALE}") == WINDOWS
+    assert count_rows(open_hour, "ad_events_delta", f"batch = {STALE}") == WINDOWS
 
 
 def test_whole_batches_of_a_sealed_hour_are_not_served_and_that_is_said(do: Do, sealed_hour: Client) -> None:
@@ -153,8 +150,8 @@ def test_whole_batches_of_a_sealed_hour_are_not_served_and_that_is_said(do: Do, 
 def test_a_stale_driver_writes_what_nobody_sees(do: Do, open_hour: Client) -> None:
     before = read_commit_state(open_hour, "ad_events").rows
     (written,) = do("stale_driver").touched
-    assert _count(open_hour, "ad_events_delta", written.replace("=", " = ")) == WINDOWS
-    assert _count(open_hour, "ledger", written.replace("=", " = ")) == 1
+    assert count_rows(open_hour, "ad_events_delta", written.replace("=", " = ")) == WINDOWS
+    assert count_rows(open_hour, "ledger", written.replace("=", " = ")) == 1
     assert _served(open_hour) == SERVED
     assert read_commit_state(open_hour, "ad_events").rows == before
 
@@ -199,11 +196,11 @@ def test_a_sealed_cell_that_only_a_copy_arrived_in_is_not_served_and_never_chose
             TooFewRowsError, match=r"ad_arrival_sealed, .* holds 2 served rows, fewer than the 3"
         ):
             do(kind, size=3, cube="ad_arrival")
-    assert _count(sealed_hour, "ad_arrival_sealed", "seal = 12") == 3
+    assert count_rows(sealed_hour, "ad_arrival_sealed", "seal = 12") == 3
     injection = do("lost_row", size=2, cube="ad_arrival")
     assert injection.figures == {"event_count": 2}
-    assert _count(sealed_hour, "ad_arrival_sealed", "event_count > 0") == 0
-    assert _count(sealed_hour, "ad_arrival_sealed", "came_event_count = 1") == 1
+    assert count_rows(sealed_hour, "ad_arrival_sealed", "event_count > 0") == 0
+    assert count_rows(sealed_hour, "ad_arrival_sealed", "came_event_count = 1") == 1
 
 
 def test_nothing_is_damaged_unless_the_setting_allows_it(warehouse: Settings, open_hour: Client) -> None:

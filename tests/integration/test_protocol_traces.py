@@ -63,6 +63,7 @@ SHOWN = {
     "a rule for which of two overlapping ledger rows counts",
     "reading the newest claim after the ledger",
     "reading takeover rows before the ledger",
+    "a new generation after an insert without an answer",
     "one read of the certificates in the view",
     "grace before the certificate",
     "asking for the log start after the fold",

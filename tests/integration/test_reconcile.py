@@ -93,14 +93,17 @@ def test_lost_deltas_are_repaired_and_named(stream: Stream) -> None:
     assert only(stream.reconcile()).verdict == "PROVED"
 
 
-def test_a_doubled_batch_and_an_altered_figure_are_caught(stream: Stream) -> None:
+@pytest.mark.parametrize("below", [0, 1])
+def test_a_batch_that_is_there_twice_under_its_own_id_or_another_is_caught(
+    stream: Stream, below: int
+) -> None:
     stream.client.execute(
-        "INSERT INTO ad_events_delta SELECT window_start, event_type, country, ad_format, batch - 1, event_count, revenue "
-        "FROM ad_events_delta WHERE batch = %(batch)s",
-        {"batch": batch_id(stream.generation, 0)},
+        "INSERT INTO ad_events_delta SELECT window_start, event_type, country, ad_format, "
+        "batch - %(below)s, event_count, revenue FROM ad_events_delta WHERE batch = %(batch)s",
+        {"batch": batch_id(stream.generation, 0), "below": below},
     )
     line = only(stream.reconcile())
-    assert line.verdict == "REPAIRED"
+    assert (line.verdict, {cell.drift for cell in line.cells}) == ("REPAIRED", {"doubled_batch"})
     assert line.mismatched == line.differences > 0
     assert stream.served()[0] == 1000
 

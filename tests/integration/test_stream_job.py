@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from clickhouse_driver import Client
+from clickhouse_driver.errors import NetworkError
 from confluent_kafka import Producer
 
 from include.streaming.commit import write_batch
@@ -89,17 +93,30 @@ def test_a_driver_with_a_backlog_stops_after_the_batch_in_hand(job: Job) -> None
     job.assert_exact()
 
 
-def test_writing_a_committed_batch_again_changes_nothing(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def twice(*arguments: object, **options: object) -> None:
-        write_batch(*arguments, **options)  # type: ignore[arg-type]
-        write_batch(*arguments, **options)  # type: ignore[arg-type]
+@pytest.mark.parametrize("done", [True, False])
+def test_deltas_without_an_answer_are_folded_again_under_a_new_generation(
+    job: Job, monkeypatch: pytest.MonkeyPatch, done: bool
+) -> None:
+    lost: list[str] = []
 
-    monkeypatch.setattr("include.streaming.query.write_batch", twice)
+    def unanswered(client: Client, query: str, *arguments: Any, **options: Any) -> Any:
+        losing = re.match(r"INSERT INTO \w+_delta ", query) is not None and len(lost) < 3
+        if losing:
+            lost.append(query)
+        found = None if losing and not done else execute(client, query, *arguments, **options)
+        if losing:
+            raise NetworkError("cut before the answer")
+        return found
+
+    execute = Client.execute
+    monkeypatch.setattr(Client, "execute", unanswered)
+    monkeypatch.setattr("include.streaming.driver.RESTART_SECONDS", 0.1)
     job.send(*clicks(200), b"{")
-    job.start(max_offsets=80)
-    job.await_commit()
+    driver = job.start(max_offsets=80, wait=False)
+    state = job.await_commit()
     job.assert_exact()
-    assert job.client.execute("SELECT count() FROM dead_letters FINAL") == [(1,)]
+    assert (len(lost), state.rows[0].batch >> 40, driver.is_alive()) == (3, 4, True), driver.vitals
+    assert job.client.execute("SELECT uniqExact(batch) FROM dead_letters FINAL") == [(1,)]
 
 
 def test_a_driver_that_fails_after_its_writes_takes_itself_over_and_doubles_nothing(

@@ -177,7 +177,7 @@ def test_rows_older_than_a_new_measure_read_a_cell_without_a_value(empty: Settin
     nothing = (NO_MINIMUM, NO_MAXIMUM)
     prepare_warehouse(empty, [newer])
     for merged in (False, True):
-        found = {t: client.execute(f"SELECT {columns} FROM {t} FINAL")[0] for t, columns in names.items()}
+        found = {t: client.execute(f"SELECT {columns} FROM {t}")[0] for t, columns in names.items()}
         assert found == {"ad_events_delta": nothing, "ad_events_sealed": nothing * 2}, f"merged: {merged}"
         for table in names:
             client.execute(f"OPTIMIZE TABLE {table} FINAL")

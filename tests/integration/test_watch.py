@@ -61,10 +61,12 @@ def delete_delta(client: Client, condition: str, table: str = "ad_events_delta")
     client.execute(f"INSERT INTO {table} VALUES", rows)
 
 
-def test_a_ledger_and_its_deltas_pass_written_twice_or_not(two_batches: Client) -> None:
+def test_a_batch_whose_deltas_are_there_twice_is_found(two_batches: Client) -> None:
     assert mismatches(two_batches, CONTRACT) == ()
     committed(two_batches, batch_id(1, 1), 30)
-    assert mismatches(two_batches, CONTRACT) == ()
+    found = mismatches(two_batches, CONTRACT)
+    assert {item.cube for item in found} == {"ad_events", "ad_arrival"}
+    assert {(item.batches, item.ledger, item.served) for item in found} == {((batch_id(1, 1),), 30, 60)}
 
 
 def test_a_lost_delta_row_is_found_with_its_hour_and_batch(two_batches: Client) -> None:

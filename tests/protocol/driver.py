@@ -1,4 +1,8 @@
-"""The streaming driver's steps: claim, read, take over, then fold and commit batch after batch."""
+"""The streaming driver's steps: claim, read, take over, then fold and commit batch after batch.
+
+An insert whose answer is lost has been done or not. One that is done later still, beside the query that came after, is
+what a driver does that was paused before it, while another took over.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from tests.protocol.state import (
 from tests.protocol.world import World
 
 Step = tuple[str, Tables, Driver]
+IN_VAIN, UNANSWERED = "in vain", "and has no answer"
 
 
 def steps(world: World, tables: Tables, me: Driver) -> Iterator[Step]:
@@ -59,7 +64,7 @@ def steps(world: World, tables: Tables, me: Driver) -> Iterator[Step]:
     elif me.step == "fold":
         yield _fold(world, tables, me)
     elif me.step == "write":
-        yield _write(tables, me)
+        yield from _write(world, tables, me)
 
 
 def _position(world: World, tables: Tables, me: Driver) -> Step:
@@ -179,11 +184,11 @@ def rows_of(world: World, batch: Commit) -> tuple[Delta | DeadLetter, ...]:
 
 
 def insert(tables: Tables, row: Delta | DeadLetter) -> Tables:
-    """Insert a row; a delta replaces the one with its key."""
+    """Insert a row; deltas are there as often as they were inserted."""
     if isinstance(row, DeadLetter):
         return tables._replace(dead=tables.dead | {row})
-    others = (old for old in tables.deltas if (old.batch, old.hour) != (row.batch, row.hour))
-    return tables._replace(deltas=frozenset(others) | {row})
+    before = sum((old.batch, old.hour) == (row.batch, row.hour) for old in tables.deltas)
+    return tables._replace(deltas=tables.deltas | {row._replace(copy=before)})
 
 
 def commit(tables: Tables, row: Commit) -> Tables:
@@ -192,17 +197,24 @@ def commit(tables: Tables, row: Commit) -> Tables:
     return tables._replace(ledger=frozenset(others) | {row})
 
 
-def _write(tables: Tables, me: Driver) -> Step:
+def _write(world: World, tables: Tables, me: Driver) -> Iterator[Step]:
     assert me.batch is not None
     if me.unwritten:
         row, *rest = me.unwritten
         name = f"writes {_described(row)}"
-        return name, insert(tables, row), me._replace(unwritten=tuple(rest))
+        yield name, insert(tables, row), me._replace(unwritten=tuple(rest))
+        if world.unanswered and not me.doubted and isinstance(row, Delta):
+            again = me._replace(doubted=True)
+            if world.rules.deltas_are_written_once:
+                again = Driver("claim", me.version, doubted=True)
+            yield f"{name}, {UNANSWERED}", insert(tables, row), again
+            yield f"{name} {IN_VAIN}, {UNANSWERED}", tables, again
+        return
     ends = list(me.frontier)
     for item in me.batch.ranges:
         ends[item.partition] = item.end
     after = me._replace(step="plan", frontier=tuple(ends), number=me.number + 1, batch=None)
-    return f"commits batch {me.batch.batch}", commit(tables, me.batch), after
+    yield f"commits batch {me.batch.batch}", commit(tables, me.batch), after
 
 
 def _described(row: Delta | DeadLetter) -> str:

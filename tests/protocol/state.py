@@ -49,11 +49,12 @@ class Commit(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """One batch's rows of one event hour; the key is (batch, hour)."""
+    """One batch's rows of one event hour. What is inserted a second time is there twice: `copy` tells them apart."""
 
     batch: Batch
     hour: int
     records: frozenset[Offset]
+    copy: int = 0
 
 
 class DeadLetter(NamedTuple):
@@ -124,6 +125,7 @@ class Driver(NamedTuple):
     number: int = 1
     batch: Commit | None = None
     unwritten: tuple[Delta | DeadLetter, ...] = ()
+    doubted: bool = False
 
 
 class Sealer(NamedTuple):

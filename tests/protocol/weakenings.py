@@ -69,6 +69,12 @@ WEAKENINGS = (
         SERVED,
         generation_per_query_start=False,
     ),
+    _weaker(
+        "a new generation after an insert without an answer",
+        World(ONE, unanswered=True),
+        SERVED,
+        deltas_are_written_once=False,
+    ),
     _weaker("one read of the certificates in the view", QUERIED, READER, certificates_are_read_once=False),
     _weaker("grace before the certificate", QUERIED, READER, grace_before_certificate=False),
     _weaker("grace before compaction", replace(QUERIED, compactors=1), READER, grace_before_compaction=False),

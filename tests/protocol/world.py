@@ -36,6 +36,7 @@ class Rules:
     claim_is_read_last: bool = True  # by the sealer, after the ledger; else before
     takeovers_are_read_first: bool = True  # else the ledger, then the takeover rows
     generation_per_query_start: bool = True
+    deltas_are_written_once: bool = True  # an insert without an answer ends the query, else it is repeated
     certificates_are_read_once: bool = True  # by a query of the view
     grace_before_certificate: bool = True
     grace_before_compaction: bool = True
@@ -67,6 +68,7 @@ class World:
     damages: tuple[str, ...] = ()
     wrongly_rejected: frozenset[Offset] = frozenset()
     small_batches: bool = False
+    unanswered: bool = False  # each driver may once get no answer to an insert of deltas
     rules: Rules = field(default_factory=Rules)
 
     @cached_property

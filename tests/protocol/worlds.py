@@ -30,6 +30,7 @@ SMALL: tuple[tuple[str, World, tuple[str, ...]], ...] = (
     ("two sealers at rest", RESEALED, STRAGGLERS[:1]),
     ("a sealer, a query and a compaction", replace(QUERIED, compactors=1), ()),
     ("a query beside a takeover", replace(QUERIED, drivers=(1, 1), sealers=()), ()),
+    ("an insert without an answer", replace(RESEALED, unanswered=True), STRAGGLERS[:1]),
     ("records that expire", replace(QUERIED, readers=0, sealers=(0, 0), expiries=((0, 1), (0, 2))), ()),
     ("a replay under a new contract", World(REJECTED, drivers=(1, 2), sealers=(0,), approvals=True), ()),
     ("lost deltas and ledger rows", DAMAGED, STRAGGLERS[:1]),
@@ -48,6 +49,11 @@ LARGE: tuple[tuple[str, World, tuple[str, ...]], ...] = (
         "a replay and two sealers",
         World(REJECTED, drivers=(1, 2), sealers=(0, 0), approvals=True),
         (),
+    ),
+    (
+        "inserts without an answer, two drivers and a sealer",
+        replace(TAKEN_OVER, unanswered=True),
+        STRAGGLERS[:1],
     ),
     (
         "two drivers, a sealer and expiry",
@@ -79,4 +85,5 @@ MIXED = World(
     compactors=2,
     approvals=True,
     small_batches=True,
+    unanswered=True,
 )

@@ -61,16 +61,17 @@ def test_a_moved_row_is_told_by_what_adds_up_since_minima_of_both_windows_stay_t
     assert [c.drift for c in found.cells] == ["altered_figure"]
 
 
-def test_a_batch_without_deltas_is_lost_and_one_that_no_row_lists_is_doubled() -> None:
+def test_a_batch_without_deltas_is_lost_and_one_that_no_row_lists_or_that_is_there_twice_is_doubled() -> None:
     found = batch_drifts(
         [
             BatchEvidence(11, 600, 0),
             BatchEvidence(12, 40, 40),
             BatchEvidence(10, None, 40),
             BatchEvidence(13, 0, 0),
+            BatchEvidence(14, 30, 60),
         ]
     )
-    assert [kind for kind, _ in found] == ["lost_batch", "doubled_batch"]
+    assert [kind for kind, _ in found] == ["lost_batch", "doubled_batch", "doubled_batch"]
     assert batch_drifts([BatchEvidence(12, 40, 40), BatchEvidence(10, None, 3)]) == [], "single rows"
     assert drifts(cell("n=1", ""), batches=tuple(found)) == ["lost_batch"]
     assert drifts(cell("n=1", "n=2"), batches=tuple(found)) == ["doubled_batch"]

@@ -9,7 +9,7 @@ from include.streaming.ledger import GENERATION_BITS, CommitState, is_valid
 def free_batch(order: Order, state: CommitState, above: int = 0) -> int:
     """Return a valid id above `above` and below the highest committed one that no ledger row has.
 
-    Ids from there on are the running driver's: what is written under them, it would replace.
+    Ids from there on are the running driver's.
 
     Raises:
         NoFreeBatchError

@@ -48,6 +48,7 @@ def alter_figures(order: Order) -> Injection:
         more = -more if measure.kind == "min" else more
         names = [name for name in (measure.name, f"came_{measure.name}") if name in row]
         altered.append({**row, **{name: row[name] + more for name in names}})
+    _remove(order, found, chosen)
     write(order, found.table, altered)
     return _account(order, "altered_figure", found, altered)
 

@@ -113,7 +113,7 @@ def delta_rows(order: Order, cube: Cube) -> Served:
 
 
 def write(order: Order, table: str, rows: list[Row]) -> None:
-    """Insert rows; a row whose key is there replaces it."""
+    """Insert rows; a sealed row whose key is there replaces it."""
     columns = list(rows[0])
     order.client.execute(
         f"INSERT INTO {table} ({', '.join(columns)}) VALUES",

@@ -15,7 +15,7 @@ READS = {
     "ORDER BY hour, frontier DESC, seal DESC LIMIT 1 BY hour",
     "reads sealed rows": "SELECT toStartOfHour(window_start), window_start, frontier, seal, event_count "
     "FROM ad_events_sealed FINAL",
-    "reads deltas": "SELECT toStartOfHour(window_start), window_start, batch, event_count FROM ad_events_delta FINAL",
+    "reads deltas": "SELECT toStartOfHour(window_start), window_start, batch, event_count FROM ad_events_delta",
     "reads takeover rows": f"SELECT keep_gen, keep_upto FROM takeovers WHERE stream = '{STREAM}' "
     "ORDER BY generation DESC LIMIT 1",
 }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from clickhouse_driver import Client
 
 from include.reconcile import mend
 from include.replay import letters
-from include.streaming import ledger
+from include.streaming import commit, ledger
 from include.streaming.ledger import COLUMNS, GENERATION_BITS, CommitState, LedgerRow, Position
+from include.streaming.waiting import insist
 from include.warehouse.sql import read_sql, render_sql
 from tests.protocol.world import Rules
 
@@ -27,6 +29,8 @@ def weaken(patch: pytest.MonkeyPatch, rules: Rules) -> None:
         patch.setattr(mend, "read_long_ledger", commit_state_ledger_first)
     if not rules.frontier_is_highest_end:
         patch.setattr(ledger, "read_position", position_contiguous)
+    if not rules.deltas_are_written_once:
+        patch.setattr(commit, "_insert_once", insert_again)
     if not rules.dead_letters_need_validity:
         patch.setattr(letters, "read_sql", sql_of_any_letter)
 
@@ -83,6 +87,11 @@ def position_contiguous(client: Client, stream: str) -> Position:
         if row.start_offset <= ends.get(row.partition, 0):
             ends[row.partition] = max(ends.get(row.partition, 0), row.end_offset)
     return replace(_position(state), frontier=ends)
+
+
+def insert_again(client: Client, what: str, statement: str, columns: list[list[object]]) -> None:
+    """Repeat an insert that was not answered."""
+    insist(partial(client.execute, statement, columns, columnar=True), what)
 
 
 def sql_of_any_letter(path: str, **identifiers: object) -> str:
