@@ -1,7 +1,8 @@
 """A month of sealed hours and an hour of deltas in every cube, filled in by ClickHouse itself.
 
-The load is that of the generators: events a second by stream. Owns: how many cells a pane and a
-batch of each cube have, and what stands in them. Figures are plausible, not drawn from records.
+The load is that of the generators: events a second by stream. Closed days are merged, as compact_warehouse leaves them.
+Owns: how many cells a pane and a batch of each cube have, and what stands in them. Figures are plausible, not drawn from
+records.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from include.contracts import Contract, Cube, load_contracts
 from include.streaming.ledger import batch_id
+from include.warehouse.sql import read_sql
 
 HOUR_SECONDS = 3600
 DAY = timedelta(days=1)
@@ -52,7 +54,6 @@ DIMENSIONS = {
     "record_offset": "n",
     "service": "concat('service_', toString(cell % 10))",
     "ip_address": "concat('10.0.', toString(intDiv(cell, 5) % 7), '.', toString(intDiv(cell, 10) % 200))",
-    "delay_ms": "intDiv(cell, 13)",
 }
 MEASURES = {"count": "1", "sum": "500000", "sumsq": "300000", "min": "400000", "max": "600000"}
 
@@ -87,6 +88,9 @@ def fill(run: Run, days: int, fresh: datetime, share: float = 1.0) -> int:
             for statement, written in _cells(cube, days, fresh, share):
                 run(statement)
                 rows += written
+            for day in range(2, days + 1):
+                closed = f"{fresh - day * DAY:%Y%m%d}"
+                run(read_sql("compact/merge_day.sql.j2", table=cube.sealed_table, day=closed))
     return rows
 
 
@@ -130,6 +134,8 @@ def _statement(
     for name in cube.dimensions:
         if name == "arrived":
             values[name] = f"toDateTime(pane + {arrived.format(cube.arrival_seconds)}, 'UTC')"
+        elif name == "delay_ms":
+            values[name] = "intDiv(cell, 13)" if sealed else "cell"
         else:
             values[name] = DIMENSIONS[name]
     for measure in cube.measures:

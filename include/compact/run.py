@@ -1,4 +1,4 @@
-"""One run of compact_warehouse: plan, wait for readers, drop, fold the ledger and check it, expire, report."""
+"""One run of compact_warehouse: plan, wait for readers, drop, fold the ledger and check it, expire, merge, report."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from clickhouse_driver import Client
 from include.compact.checks import expire_checks
 from include.compact.expire import expire, highest_going, plan_expiry
 from include.compact.folds import fold_ledger
+from include.compact.merge import merge_days
 from include.compact.seals import compact, plan_compaction
 from include.contracts import Contract, load_contract
 from include.settings import Settings
@@ -21,12 +22,15 @@ from include.warehouse.client import connect
 
 log = logging.getLogger(__name__)
 
+ANSWER_SECONDS = 3600  # a day of a busy cube is long to merge
+
 
 @dataclass
 class Outcome:
     """Rows dropped by table; of a dry run, those that would be. kept: sentences that say what stayed and why.
 
     folded: pieces of the ledger that were folded, by stream; altered: sentences on those whose rows have changed since.
+    merged: days that were merged, by table.
     """
 
     compacted: dict[str, int] = field(default_factory=dict)
@@ -34,6 +38,7 @@ class Outcome:
     kept: list[str] = field(default_factory=list)
     folded: dict[str, int] = field(default_factory=dict)
     altered: list[str] = field(default_factory=list)
+    merged: dict[str, int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -48,12 +53,12 @@ def compact_warehouse(
     now: datetime | None = None,
     load: Callable[[str], Contract] = load_contract,
 ) -> Outcome:
-    """Compact, fold and expire; `now` is the moment that ages are counted from. Running it again changes nothing more.
+    """Compact, fold, expire and merge; `now` is the moment that ages are counted from. Running it again changes nothing more.
 
     Raises:
         MutationError: ClickHouse did not finish in time; what was planned goes on there.
     """
-    client, outcome = connect(settings), Outcome()
+    client, outcome = connect(settings, answer_seconds=ANSWER_SECONDS), Outcome()
     moment = now or datetime.now(UTC)
     try:
         for stream in streams:
@@ -80,6 +85,7 @@ def _stream(
     folding = fold_ledger(client, contract.stream, now, highest_going(client, expiry), dry_run)
     if not dry_run:
         expire(client, expiry, wait_for_readers)
+    _add(outcome.merged, merge_days(client, contract, now, dry_run))
     for drop in compaction.drops:
         _add(outcome.compacted, {drop.table: drop.rows})
     for removal in expiry.removals:
@@ -107,6 +113,7 @@ def log_outcome(outcome: Outcome, dry_run: bool) -> None:
     if not outcome.folded:
         log.info("No ledger piece to fold: none has come of age, and those that are folded equal their rows.")
     figures |= {f"{stream}, ledger pieces folded": f"{n:,}" for stream, n in outcome.folded.items()}
+    figures |= {f"{table}, days merged": f"{n:,}" for table, n in outcome.merged.items()}
     log_summary(
         f"{outcome.rows:,} rows {verb}", {**figures, "altered": outcome.altered, "kept": outcome.kept}
     )

@@ -160,6 +160,33 @@ def test_a_second_run_and_a_dry_run_drop_nothing(platform: Settings, clickhouse:
     assert run(platform).rows == 0
 
 
+def test_sealed_rows_of_days_before_yesterday_are_merged_to_one_part(
+    platform: Settings, clickhouse: Client
+) -> None:
+    hours = [HOUR - timedelta(days=days, hours=hour) for days in range(3) for hour in range(3)]
+    table = f"{platform.clickhouse_database}.ad_events_sealed"
+    clickhouse.execute(f"SYSTEM STOP MERGES {table}")  # ClickHouse's own, that is
+    for number, hour in enumerate(hours):
+        certified(clickhouse, hour, batch_id(1, 0), 300 + number)
+    before = clickhouse.execute(SERVED)
+
+    def parts() -> dict[str, int]:
+        return dict(
+            clickhouse.execute(
+                "SELECT partition, count() FROM system.parts WHERE database = currentDatabase() "
+                "AND table = 'ad_events_sealed' AND active GROUP BY partition"
+            )
+        )
+
+    assert run(platform, dry_run=True).merged == {"ad_events_sealed": 2}, "yesterday may still be sealed"
+    assert (parts()["20260226"], parts()["20260227"]) == (3, 3)
+    clickhouse.execute(f"SYSTEM START MERGES {table}")
+    run(platform)
+    assert (parts()["20260226"], parts()["20260227"]) == (1, 1)
+    assert clickhouse.execute(SERVED) == before
+    assert run(platform).merged == {}
+
+
 def test_a_seal_that_is_being_written_stays(platform: Settings, clickhouse: Client) -> None:
     sealed(clickhouse, HOUR, batch_id(1, 1), 13, 4)
     sealed(clickhouse, HOUR, batch_id(1, 2), 9, 6)

@@ -19,7 +19,7 @@ from include.settings import Settings
 from include.streaming.ledger import insert_ledger_rows, read_commit_state
 from include.warehouse.contract_versions import store_version
 from tests.helpers import Record
-from tests.reconciling import HOUR, Stream, event, only
+from tests.reconciling import HOUR, Stream, drop, event, only
 
 MOMENT = HOUR + timedelta(minutes=10)
 EVENTS = 100
@@ -118,11 +118,7 @@ def test_a_replay_of_a_record_that_the_contract_rejects_is_a_finding(stream: Str
 
 def test_a_replay_whose_figures_were_lost_is_repaired(stream: Stream) -> None:
     fold_with(stream, LETTERS[:1])
-    cube = stream.contract.cubes[0]
-    stream.client.execute(
-        f"INSERT INTO {cube.delta_table} SELECT window_start, event_type, country, ad_format, batch, 0, 0 "
-        f"FROM {cube.delta_table} WHERE country = 'ES'"
-    )
+    drop(stream, stream.contract.cubes[0].delta_table, "country = 'ES'")
     assert only(stream.reconcile()).verdict == "REPAIRED"
     assert stream.served()[0] == 101
 

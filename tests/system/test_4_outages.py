@@ -9,13 +9,13 @@ import pytest
 
 from include.local.damage import RESTART_SECONDS, last
 from tests.system.conftest import Platform
-from tests.system.scenario import await_insert, random_moment, under_traffic
+from tests.system.scenario import await_insert, random_moment, the_driver, under_traffic
 
 pytestmark = pytest.mark.chaos
 
 
 def test_clickhouse_killed_in_mid_insert(streaming: Platform) -> None:
-    generation = streaming.generation()
+    driver = the_driver(streaming)
     with under_traffic(streaming) as scene:
         clickhouse = streaming.damage.service("clickhouse")
         await_insert(streaming)
@@ -23,7 +23,7 @@ def test_clickhouse_killed_in_mid_insert(streaming: Platform) -> None:
         last(RESTART_SECONDS)
         streaming.damage.start("clickhouse")
         scene.recovered("ClickHouse killed in mid-insert")
-    assert streaming.generation() == generation, "the driver was started again instead of waiting"
+    assert the_driver(streaming) == driver, "the process was started again instead of waiting"
 
 
 def test_kafka_killed(streaming: Platform) -> None:
@@ -35,11 +35,11 @@ def test_kafka_killed(streaming: Platform) -> None:
 
 @pytest.mark.long
 def test_clickhouse_stopped_for_a_minute(streaming: Platform) -> None:
-    generation = streaming.generation()
+    driver = the_driver(streaming)
     with under_traffic(streaming) as scene:
         streaming.damage.outage("clickhouse", 60)
         scene.recovered("ClickHouse stopped for a minute")
-    assert streaming.generation() == generation, "the driver was started again instead of waiting"
+    assert the_driver(streaming) == driver, "the process was started again instead of waiting"
 
 
 @pytest.mark.long
