@@ -39,7 +39,7 @@ log = logging.getLogger("benchmarks.views")
 
 RESULTS = Path(__file__).parent / "results" / "views.json"
 TARGET_MS = 100.0
-WARM_RUNS = 5  # a current ClickHouse compiles an expression when it is asked for the third time, once for all questions
+WARM_RUNS = 5  # a current ClickHouse compiles what it has met a few times, once for the life of its process
 SHOWN = 1000  # rows: what a dashboard's table takes; all have to be computed for it
 SAVED = "saved_"  # before the name of another version's view
 
