@@ -35,12 +35,7 @@ def batch_drifts(evidence: Sequence[BatchEvidence]) -> list[tuple[str, str]]:
         if found.listed and not found.served:
             drifts.append((LOST_BATCH, f"batch {found.batch} has {found.listed} events and none is served"))
         elif found.listed and found.served == 2 * found.listed:
-            drifts.append(
-                (
-                    DOUBLED_BATCH,
-                    f"batch {found.batch} has {found.listed} events and {found.served} are served",
-                )
-            )
+            drifts.append((DOUBLED_BATCH, f"batch {found.batch} serves its {found.listed} events twice"))
         elif not found.listed and found.served in sizes:
             drifts.append(
                 (DOUBLED_BATCH, f"batch {found.batch} is in no ledger row and serves {found.served} events")
