@@ -35,8 +35,8 @@ def expire_checks(client: Client, now: datetime, dry_run: bool) -> dict[str, int
     removed = {}
     for table, first in first_kept.items():
         partitions = client.execute(read_sql("compact/old_partitions.sql"), {"table": table, "day": first})
-        removed[table] = sum(rows for _, rows in partitions)
-        for partition, _ in [] if dry_run else partitions:
+        removed[table] = sum(rows for _, rows, _ in partitions)
+        for partition, *_ in [] if dry_run else partitions:
             client.execute(read_sql("compact/drop_partition.sql.j2", table=table, day=partition))
     for table, condition, values in [*_checks(client, oldest), *_memory(client, oldest_proof)]:
         named = {"table": table, "condition": f"compact/conditions/{condition}"}

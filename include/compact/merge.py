@@ -19,11 +19,12 @@ DAY = timedelta(days=1)  # hours of yesterday may still wait for their first sea
 
 def merge_days(client: Client, contract: Contract, now: datetime, dry_run: bool = False) -> dict[str, int]:
     """Merge the days before yesterday that have several parts; return how many, by table."""
-    before = {"day": int(f"{now - DAY:%Y%m%d}")}
+    yesterday = int(f"{now - DAY:%Y%m%d}")
     merged = {}
-    for cube in contract.cubes:
-        days = client.execute(read_sql("compact/unmerged_days.sql"), {**before, "table": cube.sealed_table})
-        for (day,) in days if not dry_run else ():
-            client.execute(read_sql("compact/merge_day.sql.j2", table=cube.sealed_table, day=day))
-        merged[cube.sealed_table] = len(days)
+    for table in (cube.sealed_table for cube in contract.cubes):
+        closed = client.execute(read_sql("compact/old_partitions.sql"), {"table": table, "day": yesterday})
+        days = [day for day, _, parts in closed if parts > 1]
+        for day in [] if dry_run else days:
+            client.execute(read_sql("compact/merge_day.sql.j2", table=table, day=day))
+        merged[table] = len(days)
     return merged
