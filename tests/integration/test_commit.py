@@ -167,11 +167,19 @@ ACCEPTED = [
     Record(encoded(country="US", timestamp=f"2025-12-16T{i % 2:02}:{i % 60:02}:00"), 0, i) for i in range(600)
 ]
 REJECTED = [Record(bytes(f"{{{i * 7_919}", "ascii") * 20, 0, i) for i in range(600)]
+MIXED = [*ACCEPTED[:30], *REJECTED[30:]]  # the deltas are small, what is cut is the dead letters
 
 
 @pytest.mark.parametrize(
     ("records", "sent_bytes"),
-    [(ACCEPTED, -250), (REJECTED, -250), (REJECTED, 400), (REJECTED, 3_000), (REJECTED, 30_000)],
+    [
+        (ACCEPTED, -250),
+        (REJECTED, -250),
+        (REJECTED, 400),
+        (REJECTED, 3_000),
+        (REJECTED, 30_000),
+        (MIXED, 20_000),
+    ],
 )
 def test_a_connection_that_breaks_before_the_deltas_or_after_them_costs_nothing(
     warehouse: Settings, clickhouse: Client, records: list[Record], sent_bytes: int
